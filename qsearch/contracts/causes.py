@@ -1,0 +1,39 @@
+"""Why work failed, and how often each reason is worth another try."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """Why a task of the pool did not bring a result."""
+
+    #: the worker, its machine or the connection died; says nothing about the candidate
+    INFRA = "infra"
+    #: the measuring child died by a signal, in native code
+    NATIVE_CRASH = "native-crash"
+    #: the child was killed, or refused, for memory
+    OUT_OF_MEMORY = "out-of-memory"
+    #: the deadline passed; the child was killed
+    TIMEOUT = "timeout"
+    #: the user's own code raised
+    USER_ERROR = "user-error"
+    #: the runtime refused the model, or the outputs are NaN or of another shape
+    BAD_MODEL = "bad-model"
+    #: telemetry left too few samples
+    POLLUTED = "polluted"
+    #: the job was cancelled while the task ran
+    CANCELLED = "cancelled"
+
+
+#: How many more attempts a trial gets after a failure of this cause.
+RETRIES: dict[Cause, int] = {
+    Cause.INFRA: 3,
+    Cause.NATIVE_CRASH: 1,
+    Cause.OUT_OF_MEMORY: 1,
+    Cause.TIMEOUT: 1,
+    Cause.POLLUTED: 1,
+    Cause.USER_ERROR: 0,
+    Cause.BAD_MODEL: 0,
+    Cause.CANCELLED: 0,
+}

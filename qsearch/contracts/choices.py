@@ -1,0 +1,28 @@
+"""What a layer can get. The words are the design's; `AVAILABLE` is what this version can build."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Choice(StrEnum):
+    """What one layer gets.
+
+    NOTE: a choice is the user's word for numerics. Which kernel executes it (its *lowering*) is
+    decided below, per runtime, and never appears in a spec or a candidate.
+    """
+
+    FP32 = "fp32"
+    INT8_STATIC = "int8-static"
+    INT8_DYNAMIC = "int8-dynamic"
+    TERNARY = "ternary"
+    BINARY = "binary"
+    INT8_WEIGHT = "int8-weight"
+    INT4_WEIGHT = "int4-weight"
+    TDQ = "tdq"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
+#: Choices that this version can assemble, in the order tables show them.
+AVAILABLE: tuple[Choice, ...] = (Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY)

@@ -1,0 +1,132 @@
+"""What a sitting saw, raw, and what is said of it. Every summary can be recomputed from the raw part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from qsearch.contracts.machine import Circumstances
+from qsearch.contracts.verdict import Interval, Verdict
+
+
+class Tier(StrEnum):
+    """How much care a sitting takes."""
+
+    #: `--fast`: one session, no promise of width; "indicative"
+    QUICK = "quick"
+    #: every trial: 2 sessions, fresh children, load order alternated
+    SCREEN = "screen"
+    #: the front and its runners-up, k arms head to head: 6 sessions × 6 pairs
+    FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A short uninterrupted run of one arm."""
+
+    arm: str
+    #: number of the session (fresh children) within the sitting, from 0
+    session: int
+    #: number of the round within the session, from 0; the arms of one round make pairs
+    round: int
+    #: position of the block within the session, from 0
+    order: int
+    #: one latency per inference, nanoseconds
+    samples_ns: tuple[int, ...]
+    #: what telemetry saw while the block ran; a signal that cannot be read is absent
+    telemetry: Mapping[str, float] = field(default_factory=dict)
+    #: why the block's pair is not used; empty when it is. Telemetry decides, never the latency
+    rejected: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmRun:
+    """One disposable child: one arm in one session."""
+
+    arm: str
+    session: int
+    #: SHA-256 (hex) of the model file the child loaded, computed in the child
+    model_sha256: str
+    load_ms: float
+    #: the first inference after loading, never part of the samples
+    first_ms: float
+    warmup_s: float
+    #: False when the cap came before two windows agreed
+    steady: bool
+    #: peak resident memory of the child, bytes
+    peak_rss_bytes: int
+    circumstances: Circumstances
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sitting:
+    """One paired measurement in fresh children, with every raw sample."""
+
+    tier: Tier
+    #: the arm the others are compared with
+    reference: str
+    runs: tuple[ArmRun, ...]
+    blocks: tuple[Block, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """What a sitting says of one arm's time, as a ratio to the reference's."""
+
+    #: time of the arm / time of the reference, with its interval; below 1 is faster
+    ratio: Interval
+    verdict: Verdict
+    #: smallest relative difference this sitting could have called, 0.02 = 2 %
+    detectable: float
+    pairs: int
+    sessions: int
+    #: median latency of the arm and of the reference in this sitting, milliseconds
+    median_ms: float
+    reference_ms: float
+    #: facts that weaken the number: session_effect_unmodelled, no_steady_state, indicative...
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """The score of a candidate on one split, sample by sample, against fp32 on the same samples."""
+
+    metric: str
+    higher_is_better: bool
+    #: "search" or "heldout"
+    split: str
+    n: int
+    score: float
+    reference_score: float
+    #: relative drop against fp32, positive is worse: 0.01 = 1 %; the metric's direction is turned right
+    drop: Interval
+    #: the same in points of the metric, positive is worse
+    drop_points: Interval
+    #: smallest relative drop that n paired samples could show
+    detectable: float
+    #: one outcome per scored sample, in the order of the split
+    outcomes: tuple[float, ...]
+    #: weight of each outcome in the score; empty means equal
+    weights: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What is accepted for a trial: one latency, one accuracy, sizes, circumstances, raw samples."""
+
+    tier: Tier
+    latency: Latency
+    accuracy: Accuracy
+    #: the file as it would ship, bytes
+    size_bytes: int
+    #: SHA-256 of the assembled model
+    artifact_sha256: str
+    peak_memory_bytes: int
+    circumstances: Circumstances
+    sitting: Sitting
+    #: nodes that stayed in float or are Q/DQ/Cast in the optimised graph, by operator
+    optimised_ops: Mapping[str, int] = field(default_factory=dict)
+    #: seconds by part: assemble, sit, score; the cost that is not measurement is visible
+    seconds: Mapping[str, float] = field(default_factory=dict)

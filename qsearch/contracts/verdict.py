@@ -1,0 +1,40 @@
+"""Intervals and verdicts: never a bare number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """The outcome of comparing a candidate's time with a reference's.
+
+    With the ratio's interval [low, high] and a threshold θ: FASTER high < 1 − θ; SLOWER
+    low > 1 + θ; EQUIVALENT [low, high] inside [1 − θ, 1 + θ]; POLLUTED when telemetry left too few
+    pairs; else UNRESOLVED. Noise widens the interval, never θ.
+    """
+
+    FASTER = "FASTER"
+    SLOWER = "SLOWER"
+    EQUIVALENT = "EQUIVALENT"
+    UNRESOLVED = "UNRESOLVED"
+    POLLUTED = "POLLUTED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """An estimate and the range that holds the truth with the stated confidence."""
+
+    value: float
+    low: float
+    high: float
+    #: the coverage the procedure reaches, 0.95 unless few data allow only less
+    confidence: float = 0.95
+
+    def inverse(self) -> Interval:
+        """The interval of 1/x: a time ratio becomes a speed-up. All bounds must be positive."""
+        return Interval(value=1 / self.value, low=1 / self.high, high=1 / self.low, confidence=self.confidence)
+
+    def overlaps(self, other: Interval, slack: float = 0.0) -> bool:
+        """Whether the two ranges meet, each widened by the fraction `slack` of itself."""
+        return self.low * (1 - slack) <= other.high * (1 + slack) and other.low * (1 - slack) <= self.high * (1 + slack)

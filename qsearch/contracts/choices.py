@@ -26,3 +26,7 @@ class Choice(StrEnum):
 
 #: Choices that this version can assemble, in the order tables show them.
 AVAILABLE: tuple[Choice, ...] = (Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY)
+
+#: Name and version of the rules that turn weights and ranges into tensors. Raised whenever equal
+#: inputs would give other tensors, so that prepared models of an older version are never reused.
+QUANTIZER = "qsearch-quantize/1"

@@ -75,10 +75,17 @@ def _read(kind: Any, data: Any, path: str) -> Any:
         if not isinstance(data, Mapping):
             raise _wrong(path, "a mapping", data)
         key_kind, item_kind = get_args(kind)
-        return {_read(key_kind, k, path): _read(item_kind, v, f"{path}.{k}") for k, v in data.items()}
+        return {_read_key(key_kind, k, path): _read(item_kind, v, f"{path}.{k}") for k, v in data.items()}
     if is_dataclass(kind) and isinstance(kind, type):
         return _read_record(kind, data, path)
     return _read_plain(kind, data, path)
+
+
+def _read_key(kind: Any, key: Any, path: str) -> Any:
+    # JSON has text keys only; a mapping by number comes back as one
+    if kind is int and isinstance(key, str) and key.lstrip("-").isdigit():
+        return int(key)
+    return _read(kind, key, path)
 
 
 def _read_union(kind: Any, data: Any, path: str) -> Any:

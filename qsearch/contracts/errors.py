@@ -130,4 +130,14 @@ class WorkFailed(QSearchError):
 
 
 class Interrupted(QSearchError):
-    """The user asked to stop; what was measured is kept and `resume` continues."""
+    """The user asked to stop; what was measured is kept and `resume` continues.
+
+    Args:
+        message: what was stopped.
+        hint: how to go on.
+        signal: number of the signal that asked, 2 or 15; the exit code is 128 more.
+    """
+
+    def __init__(self, message: str, hint: str = "", signal: int = 2) -> None:
+        super().__init__(message, hint)
+        self.signal = signal

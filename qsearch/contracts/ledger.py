@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,8 +54,13 @@ class Ledger(Protocol):
         """Newest first; no states = all."""
         ...
 
-    def lease(self, job: str, holder: str, ttl_s: float) -> Lease:
-        """Take the job with the next epoch. Raises Fenced while another holder's lease is live."""
+    def lease(self, job: str, holder: str, ttl_s: float, *, dead: Callable[[str], bool] | None = None) -> Lease:
+        """Take the job with the next epoch. Raises Fenced while another holder's lease is live.
+
+        Args:
+            dead: asked about the present holder; True = it is known to have died (a process of this
+                host that is gone), so its lease counts as lapsed and nobody waits for the clock.
+        """
         ...
 
     def renew(self, lease: Lease, ttl_s: float, *, searched_s: float | None = None) -> Lease:

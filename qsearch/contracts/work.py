@@ -4,10 +4,11 @@
 |---------------|------------------|-----------------|--------------------------------------------------|
 | `inspect`     | InspectOrder     | Inspection      | none                                             |
 | `materialize` | MaterializeOrder | Materialized    | `splits/` one .npz per split and batch size      |
-| `prepare`     | PrepareOrder     | Prepared        | `prepared/` model.onnx, tensors.bin, index.json  |
+| `prepare`     | PrepareOrder     | Prepared        | `prepared/` model.onnx, tensors.bin, index.json, |
+|               |                  |                 | latency.npz, reference.npz                       |
 | `trial`       | TrialOrder       | Measurement     | none                                             |
 | `final`       | FinalOrder       | FinalResult     | none                                             |
-| `verify`      | VerifyOrder      | Verification    | `export/` model.onnx                             |
+| `verify`      | VerifyOrder      | Verification    | `export/` model.onnx, check.npz                  |
 | `bench`       | BenchOrder       | BenchResult     | none                                             |
 
 NOTE: workers write into the scratch folder named in the order and know nothing of the artifact
@@ -98,6 +99,8 @@ class PrepareOrder:
     folder: str
     choices: tuple[Choice, ...]
     target: Target
+    #: input axis → sizes to measure at; empty = the samples' own mix
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +142,6 @@ class TrialOrder:
     reference: Accuracy
     #: decides which arm starts and which loads first; equal seeds give equal schedules
     seed: int
-    #: input axis → sizes to measure at; empty = the samples' own mix
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +156,6 @@ class FinalOrder:
     finalists: Mapping[int, Candidate]
     target: Target
     seed: int
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +197,6 @@ class VerifyOrder:
     #: False = only write the file
     measure: bool
     seed: int
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +215,7 @@ class Verification:
 class BenchOrder:
     """Time whole model files against each other, the first being the reference."""
 
-    #: absolute paths
+    #: absolute paths; none = the tiny built-in canary against itself, which shows the noise floor
     models: tuple[str, ...]
     #: .npz of inputs, or empty for seeded random inputs of the model's shapes
     data: str

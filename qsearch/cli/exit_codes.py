@@ -1,0 +1,73 @@
+"""What the process says with its last number. One table; scripts may rely on it.
+
+| code | meaning                                                                                  |
+|------|------------------------------------------------------------------------------------------|
+| 0    | as asked                                                                                 |
+| 1    | a bug of QSearch                                                                         |
+| 2    | usage                                                                                    |
+| 3    | the spec, the model or the data is unusable; nothing was started                         |
+| 4    | not found                                                                                |
+| 5    | the job failed or was cancelled                                                          |
+| 6    | finished, but nothing meets the constraints; the best infeasible one is kept and printed |
+| 8    | the database, the cluster or the server is unreachable                                   |
+| 9    | inconclusive                                                                             |
+| 130  | interrupted (143: terminated)                                                            |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qsearch.contracts.errors import QSearchError
+    from qsearch.contracts.front import Best
+    from qsearch.contracts.views import JobStatus
+
+OK = 0
+BUG = 1
+USAGE = 2
+UNUSABLE = 3
+NOT_FOUND = 4
+JOB_FAILED = 5
+INFEASIBLE = 6
+UNREACHABLE = 8
+INCONCLUSIVE = 9
+INTERRUPTED = 130
+TERMINATED = 143
+
+#: error of the family → code; a subclass has the code of its nearest named ancestor.
+#: NOTE: `Incomparable` was measured and gives no answer; a `Fenced` driver lost its job; a
+#: `WorkFailed` that reaches the user ended what was asked.
+BY_ERROR: dict[str, int] = {
+    "UsageError": USAGE,
+    "InputError": UNUSABLE,
+    "NotFound": NOT_FOUND,
+    "JobFailed": JOB_FAILED,
+    "WorkFailed": JOB_FAILED,
+    "Fenced": JOB_FAILED,
+    "Unreachable": UNREACHABLE,
+    "Inconclusive": INCONCLUSIVE,
+    "Incomparable": INCONCLUSIVE,
+    "Interrupted": INTERRUPTED,
+}
+
+
+def code_of(error: QSearchError) -> int:
+    """The exit code of an error; one that the table does not know is a bug."""
+    for kind in type(error).__mro__:
+        if kind.__name__ in BY_ERROR:
+            code = BY_ERROR[kind.__name__]
+            return 128 + getattr(error, "signal", 2) if code == INTERRUPTED else code
+    return BUG
+
+
+def code_of_best(best: Best) -> int:
+    """6 when the answer is only the closest to the constraints."""
+    return OK if best.feasible else INFEASIBLE
+
+
+def code_of_job(status: JobStatus) -> int:
+    """What `run` and `resume` end with: the job's own end, then its worst answer."""
+    if status.job.state.value in ("FAILED", "CANCELLED"):
+        return JOB_FAILED
+    return max((code_of_best(best) for best in status.bests), default=OK)

@@ -1,0 +1,54 @@
+"""doctor, version: the installation and the machine."""
+
+from __future__ import annotations
+
+import platform
+from typing import Annotated
+
+import typer
+
+from qsearch.cli.options import FormatOption, JsonOption, chosen_form
+from qsearch.cli.session import session_of
+
+_PACKAGES = ("onnx", "onnxruntime", "openvino", "optuna", "ray", "sqlalchemy", "torch")
+
+
+def doctor(
+    context: typer.Context,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Also measure the machine's noise, some ten seconds.")
+    ] = False,
+    form: FormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check versions, machine, database and pools, and say what to do."""
+    chosen = chosen_form(form, as_json)
+    session = session_of(context)
+    with session.desk() as desk:
+        found = desk.doctor(self_test=self_test)
+    from qsearch.cli.output import answer
+    from qsearch.report.checks import checks_answer
+
+    answer(session, checks_answer(found), chosen)
+
+
+def version(context: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:
+    """Print the versions of QSearch and of what it stands on."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    from qsearch import __version__
+    from qsearch.cli.output import answer
+    from qsearch.report.answer import Row, listing
+
+    chosen = chosen_form(form, as_json)
+    rows: list[Row] = [
+        {"package": "qsearch", "version": __version__},
+        {"package": "python", "version": platform.python_version()},
+    ]
+    for name in _PACKAGES:
+        try:
+            rows.append({"package": name, "version": installed(name)})
+        except PackageNotFoundError:
+            rows.append({"package": name, "version": None})
+    answer(session_of(context), listing("version", "package", rows), chosen)

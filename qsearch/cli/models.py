@@ -1,0 +1,57 @@
+"""inspect, bench: models by themselves, without a job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from qsearch.cli.options import DataOption, FormatOption, JsonOption, chosen_form
+from qsearch.cli.session import session_of
+
+
+def inspect(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="An .onnx file.")],
+    form: FormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List a model's layers, their sizes and choices."""
+    chosen = chosen_form(form, as_json)
+    session = session_of(context)
+    with session.desk() as desk:
+        seen = desk.inspect(model)
+    from qsearch.cli.output import answer
+    from qsearch.report.models import inspection_answer
+
+    answer(session, inspection_answer(model, seen), chosen)
+
+
+def bench(  # noqa: PLR0913, PLR0917 a command's parameters are its options
+    context: typer.Context,
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL", help="Two or more .onnx files; the first is the reference.")
+    ],
+    data: DataOption = "",
+    target: Annotated[str, typer.Option("--target", metavar="NAME", help="Runtime, threads and batch, by name.")] = "",
+    tier: Annotated[
+        Literal["quick", "screen", "final"], typer.Option("--tier", help="How much care to take.")
+    ] = "screen",
+    shape: Annotated[
+        list[str] | None,
+        typer.Option("--shape", metavar="AXIS=SIZE[,SIZE]", help="Sizes of an input axis; may be repeated."),
+    ] = None,
+    form: FormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time models against each other, interleaved, with intervals."""
+    chosen = chosen_form(form, as_json)
+    from qsearch.contracts.measurement import Tier
+
+    session = session_of(context)
+    with session.desk() as desk:
+        found = desk.bench(models, data=data, target=target, tier=Tier(tier), shapes=tuple(shape or ()))
+    from qsearch.cli.output import answer
+    from qsearch.report.models import bench_answer
+
+    answer(session, bench_answer(found), chosen)

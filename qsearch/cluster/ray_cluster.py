@@ -1,0 +1,152 @@
+"""Joining a Ray cluster, or starting one on this machine alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from types import TracebackType
+from typing import Any
+
+from qsearch.contracts.errors import Unreachable, Unsupported
+
+#: the custom resource that one measuring slot is
+SLOT = "qsearch_slot"
+#: bytes of Ray's object store: orders and outcomes are text, so the smallest it accepts
+STORE_BYTES = 80_000_000
+#: Ray reads these when it is imported and when its servers start, so they are set before both
+_LOCAL = {
+    # workers measure; Ray's default is niceness 15, which an ordinary user cannot undo
+    "RAY_worker_niceness": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray's only switch that binds a local cluster to 127.0.0.1; without it every port listens to the network
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
+
+
+class RayCluster:
+    """This process's connection to a Ray cluster.
+
+    NOTE: a local cluster listens on 127.0.0.1 and still demands a token, because another user of the
+    same machine reaches that address too. The token lives in this process's environment (as
+    RAY_AUTH_TOKEN, where Ray looks for it) and never in a file: Ray's own would be readable by all.
+
+    Args:
+        address: `host:port` or `auto`; None starts a cluster that ends with this connection.
+        slots: measuring slots of a cluster that is started here.
+        allow_open: join a cluster on another host although Ray's token authentication is off.
+
+    Raises:
+        Unsupported: an address of the Ray client, or an open cluster on another host.
+        Unreachable: no cluster answers there, or none can be started.
+    """
+
+    def __init__(self, address: str | None = None, *, slots: int = 1, allow_open: bool = False) -> None:
+        self._folder = ""
+        self._owned = False
+        if address is None:
+            self._start(slots)
+        else:
+            _must_be_safe(address, allow_open)
+            self._join(address)
+
+    def __enter__(self) -> RayCluster:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def started_here(self) -> bool:
+        """Whether the cluster was started by this connection and ends with it."""
+        return bool(self._folder)
+
+    def slots(self) -> int:
+        """Measuring slots of the whole cluster, free or not."""
+        import ray
+
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return int(resources.get(SLOT, 0))
+
+    def close(self) -> None:
+        """Leave the cluster; end it when it was started here. Idempotent."""
+        import ray
+
+        if self._owned:
+            self._owned = False
+            ray.shutdown()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = ""
+
+    def _start(self, slots: int) -> None:
+        for name, value in _LOCAL.items():
+            os.environ.setdefault(name, value)
+        if os.environ.setdefault("RAY_AUTH_MODE", "token").lower() == "token" and not _has_token():
+            # kept for the whole process: Ray's native part remembers the first token that it saw
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        import ray
+
+        if ray.is_initialized():
+            # a second pool of this process shares the cluster; whoever started it ends it
+            return
+        # short: Ray's sockets lie below it, and a socket's path has 107 characters
+        self._folder = tempfile.mkdtemp(prefix="qsearch-ray-")
+        self._connect(
+            address="local",
+            num_cpus=max(slots, os.cpu_count() or 1),
+            resources={SLOT: slots},
+            include_dashboard=False,
+            object_store_memory=STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=self._folder,
+        )
+        host = str(ray.get_runtime_context().gcs_address)
+        if not host.startswith("127."):
+            self.close()
+            raise Unsupported(
+                f"Ray would listen on {host}; expected 127.0.0.1",
+                "Ray was imported before QSearch could set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0; set it yourself.",
+            )
+
+    def _join(self, address: str) -> None:
+        import ray
+
+        if not ray.is_initialized():
+            self._connect(address=address)
+
+    def _connect(self, **options: Any) -> None:
+        import ray
+        import ray.exceptions
+
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            ray.shutdown()
+            self.close()
+            raise Unreachable(
+                f"no Ray cluster at {options['address']}: {error}",
+                "Look at `ray status`; a cluster with tokens needs RAY_AUTH_MODE=token and its token here too.",
+            ) from error
+        self._owned = True
+
+
+def _must_be_safe(address: str, allow_open: bool) -> None:
+    if "://" in address:
+        raise Unsupported(
+            f"{address} is an address of the Ray client; expected host:port of the cluster itself, or auto"
+        )
+    host = address.rpartition(":")[0].strip("[]") or address
+    loopback = host in ("auto", "local", "localhost", "::1") or host.startswith("127.")
+    tokens = os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
+    if not (loopback or tokens or allow_open):
+        raise Unsupported(
+            f"{address} is another host and Ray's token authentication is off: whoever reaches it runs code on it",
+            "Set RAY_AUTH_MODE=token and the cluster's token, here and on every node.",
+        )
+
+
+def _has_token() -> bool:
+    return bool(os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"))

@@ -1,0 +1,165 @@
+"""How a sitting goes: how many blocks, in which order, how long. Pure: clocks and models come in.
+
+NOTE: blocks of a round run *equally many* inferences on the *same* inputs in every arm. Running each
+arm for a fixed time instead would feed a faster arm other samples, and where shapes differ between
+samples the ratio would then compare two mixes of work.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from types import MappingProxyType
+
+from qsearch.contracts.measurement import Tier
+
+#: nanoseconds, monotonic
+Clock = Callable[[], int]
+
+#: Shortest block of the fastest arm, ns; telemetry and clock are coarse below.
+BLOCK_NS = 50_000_000
+#: Longest block of the slowest arm, ns, unless it is `BLOCK_RUNS` inferences.
+LONGEST_BLOCK_NS = 400_000_000
+#: Fewest inferences in a block, so that one spike is outvoted.
+BLOCK_RUNS = 3
+#: Untimed inferences when an arm gets its turn: the other arm has emptied the caches.
+SETTLE_RUNS, SETTLE_NS = 2, 10_000_000
+#: Warm-up ends after so long, if the last two windows agree so well.
+WARMUP_NS, WARMUP_AGREEMENT = 500_000_000, 0.02
+#: Rounds that make up for rejected ones, as a share of the most a plan asks for.
+EXTRA_ROUNDS = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One tier as numbers."""
+
+    #: fresh children each
+    sessions: int
+    #: per session; even, because rounds come as R C C R
+    least_pairs: int
+    most_pairs: int
+    #: stop when the interval is this narrow on each side (0.02 = 2 %); 0 = never
+    half_width: float
+    #: seconds for the whole sitting; then every session gets `hurried_pairs` only
+    cap_s: float
+    #: per arm and session; then the arm counts as not steady
+    warmup_cap_s: float
+    #: pairs a session gets when time is up: one R C C R
+    hurried_pairs: int = 2
+
+    def enough(self, session: int, rounds: int, clean: int, half_width: float, elapsed_s: float) -> bool:
+        """Whether this session ends. Width and time decide, never which arm is faster.
+
+        Args:
+            session: number of the session, from 0.
+            rounds: complete rounds of this session.
+            clean: those of them that telemetry left standing.
+            half_width: of the ratio's interval over all sessions so far; infinite when unknown.
+            elapsed_s: since the sitting began.
+        """
+        if rounds % 2 or rounds < self.hurried_pairs:
+            return False
+        if clean >= self.most_pairs or rounds >= self.most_pairs * (1 + EXTRA_ROUNDS):
+            return True
+        if elapsed_s >= self.cap_s * (session + 1) / self.sessions:
+            return True
+        return clean >= self.least_pairs and half_width <= self.half_width
+
+
+PLANS: Mapping[Tier, Plan] = MappingProxyType(
+    {
+        Tier.QUICK: Plan(sessions=1, least_pairs=6, most_pairs=6, half_width=0, cap_s=5, warmup_cap_s=1.0),
+        Tier.SCREEN: Plan(sessions=2, least_pairs=4, most_pairs=12, half_width=0.02, cap_s=20, warmup_cap_s=1.5),
+        Tier.FINAL: Plan(sessions=6, least_pairs=6, most_pairs=6, half_width=0, cap_s=300, warmup_cap_s=4.0),
+    }
+)
+
+
+def load_order(arms: Sequence[str], session: int, seed: int) -> tuple[str, ...]:
+    """Who is loaded first, second... in a session: for two arms, each is first in every second session."""
+    return _balanced(arms, session, seed & 1)
+
+
+def rounds(arms: Sequence[str], session: int, seed: int) -> Iterator[tuple[str, ...]]:
+    """Without end: the order of the arms in each round. Odd rounds mirror the even ones (R C C R).
+
+    Over the rounds every arm stands at every position equally often, and over sessions the first
+    one changes. A round has one block of every arm, so any two of them make one pair.
+    """
+    start = _balanced(arms, session, seed >> 1 & 1)
+    for turn in count():
+        shift = turn % len(start)
+        order = start[shift:] + start[:shift]
+        yield order
+        yield order[::-1]
+
+
+def block_runs(medians_ns: Sequence[int]) -> int:
+    """Inferences per block, one number for all arms of a session, from their warmed-up medians.
+
+    The fastest arm's block lasts `BLOCK_NS`, unless the slowest one's would pass `LONGEST_BLOCK_NS`.
+    """
+    fast, slow = max(1, min(medians_ns)), max(1, *medians_ns)
+    return max(BLOCK_RUNS, min(-(-BLOCK_NS // fast), -(-LONGEST_BLOCK_NS // slow)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmth:
+    """What a warm-up found."""
+
+    seconds: float
+    #: False when the cap came before two windows agreed
+    steady: bool
+    #: of the last window
+    median_ns: int
+
+
+def warm_up(run: Callable[[int], object], clock: Clock, cap_s: float) -> Warmth:
+    """Run windows of 1, 2, 4... inferences until they last, and agree.
+
+    Args:
+        run: executes the i-th inference; every window begins with i = 0, so windows of equal length
+            saw equal inputs.
+        clock: nanoseconds.
+        cap_s: give up being steady after so long; the last inference may end later.
+    """
+    started, window, before = clock(), 1, 0
+    while True:
+        samples = timed(run, clock, 0, window)
+        median = int(statistics.median(samples))
+        elapsed = clock() - started
+        agree = before > 0 and abs(median - before) < WARMUP_AGREEMENT * before
+        if (elapsed >= WARMUP_NS and agree) or elapsed >= cap_s * 1e9:
+            return Warmth(seconds=elapsed / 1e9, steady=agree, median_ns=median)
+        before = median
+        # Windows of a quarter second tell a trend; doubling on would only spend the cap.
+        wanted = 2 * window if sum(samples) < WARMUP_NS / 2 else window
+        window = max(1, min(wanted, int((cap_s * 1e9 - elapsed) / max(1, median))))
+
+
+def timed(run: Callable[[int], object], clock: Clock, first: int, runs: int) -> list[int]:
+    """Nanoseconds of each of `runs` inferences, numbered from `first`."""
+    samples = []
+    for index in range(first, first + runs):
+        before = clock()
+        run(index)
+        samples.append(clock() - before)
+    return samples
+
+
+def settle(run: Callable[[int], object], clock: Clock, first: int) -> None:
+    """Untimed inferences at the start of a turn: at least two, and ten milliseconds."""
+    started = clock()
+    for done in count(1):
+        run(first)
+        if done >= SETTLE_RUNS and clock() - started >= SETTLE_NS:
+            return
+
+
+def _balanced(arms: Sequence[str], session: int, flip: int) -> tuple[str, ...]:
+    shift = (session // 2) % len(arms)
+    order = tuple(arms[shift:]) + tuple(arms[:shift])
+    return order[::-1] if (session + flip) % 2 else order

@@ -1,0 +1,188 @@
+"""Prepare a model once: normalise, calibrate, quantize every layer's weights for every choice."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from qsearch.contracts.choices import Choice
+from qsearch.contracts.errors import ModelError, Unsupported
+from qsearch.contracts.layer import Inspection, Layer
+from qsearch.contracts.runtime import Runtime
+from qsearch.contracts.target import Target
+from qsearch.contracts.task import Feeds
+from qsearch.graph.inspection import describe
+from qsearch.graph.layers import find_layers, group_sites, layer_id
+from qsearch.graph.load import load_model
+from qsearch.graph.normalise import normalise
+from qsearch.graph.sites import Site
+from qsearch.graph.storage import vector_bias
+from qsearch.quantize import QUANTIZER
+from qsearch.quantize.calibrate import calibrate
+from qsearch.quantize.floats import merged_addends, write_floats
+from qsearch.quantize.index import INDEX, MODEL, Index, write_index
+from qsearch.quantize.int8_weights import scale_floor
+from qsearch.quantize.ranges import Range
+from qsearch.quantize.tensors import TENSORS, TensorReader, TensorWriter
+from qsearch.quantize.weights import quantize_weight, stored_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedModel:
+    """What `prepare_model` wrote."""
+
+    inspection: Inspection
+    #: SHA-256 (hex) over model, tensors and index; equal inputs give equal digests
+    digest: str
+    #: what a user should know: layers left out and why
+    notes: tuple[str, ...]
+    #: part → seconds: normalise, calibrate, quantize
+    seconds: Mapping[str, float]
+
+
+def prepare_model(
+    model: Path,
+    out: Path,
+    *,
+    calibration: Sequence[Feeds],
+    runtime: Runtime,
+    target: Target,
+    choices: Sequence[Choice],
+    weight_bits: int = 8,
+) -> PreparedModel:
+    """Write `model.onnx`, `tensors.bin` and `index.json` into `out`, which is made.
+
+    Args:
+        model: the source; it is not changed.
+        out: folder; files of these names are replaced.
+        calibration: batches of the model's inputs, with the batch axis; may be empty when
+            int8-static is not among the choices.
+        runtime: runs the float model and says what its kernels can do.
+        target: where the float model is run.
+        choices: what the spec allows.
+        weight_bits: 8, or 7 for x86 CPUs without VNNI, whose u8×s8 sums saturate in 16 bits.
+
+    Raises:
+        ModelError: not a model, nothing to quantize, or weights with NaN or infinity.
+        DataError: calibration feeds that do not fit, or tensors with NaN or infinity, by name.
+        Unsupported: a choice, an opset or a number of bits that cannot be honoured.
+    """
+    if weight_bits not in {7, 8}:
+        raise Unsupported(f"weight_bits is {weight_bits}; int8 weights have 8 bits, or 7 where products saturate")
+    seconds: dict[str, float] = {}
+    out.mkdir(parents=True, exist_ok=True)
+    with _timed(seconds, "normalise"):
+        graph = normalise(load_model(model))
+        shapes = {name: array.shape for name, array in calibration[0].items()} if calibration else None
+        shapes = _one_sample(graph, shapes)
+        layers, notes = find_layers(graph, capabilities=runtime.capabilities(), choices=choices, shapes=shapes)
+        inspection = describe(graph, layers, notes, model)
+        sites = {layer_id(group): group for group in group_sites(graph)[0]}
+    # A hard link of an earlier trial may share the old file; a new one must not change it.
+    (out / TENSORS).unlink(missing_ok=True)
+    with (out / TENSORS).open("wb") as file:
+        writer = TensorWriter(file)
+        with _timed(seconds, "normalise"):
+            write_floats(graph, out, writer)
+            file.flush()
+        with _timed(seconds, "calibrate"):
+            reader = TensorReader(out / TENSORS, writer.entries)
+            static = [s for layer in layers if Choice.INT8_STATIC in layer.choices for s in sites[layer.id]]
+            ranges = calibrate(out, static, calibration, runtime, target, reader) if static else {}
+        with _timed(seconds, "quantize"):
+            for layer in layers:
+                _quantize(layer, sites[layer.id], graph, ranges, weight_bits, writer)
+    index = Index(
+        quantizer=QUANTIZER,
+        weight_bits=weight_bits,
+        layers=layers,
+        sites=sites,
+        tensors=writer.entries,
+        ranges=ranges,
+        merged=merged_addends(graph, out, static),
+    )
+    write_index(index, out)
+    return PreparedModel(inspection=inspection, digest=_digest(out), notes=notes, seconds=seconds)
+
+
+def _one_sample(model: ir.Model, shapes: Mapping[str, tuple[int, ...]] | None) -> dict[str, tuple[int, ...]] | None:
+    """Shapes of the first batch with a symbolic first axis set to one sample."""
+    if shapes is None:
+        return None
+    inputs = {value.name: value.shape for value in model.graph.inputs}
+    result = {}
+    for name, shape in shapes.items():
+        known = inputs.get(name)
+        symbolic = known is not None and len(known) == len(shape) > 0 and not isinstance(known[0], int)
+        if known is not None and len(known) == len(shape):
+            result[name] = (1, *shape[1:]) if symbolic else tuple(shape)
+    return result
+
+
+def _quantize(
+    layer: Layer,
+    sites: Sequence[Site],
+    model: ir.Model,
+    ranges: Mapping[str, Range],
+    bits: int,
+    writer: TensorWriter,
+) -> None:
+    """Append the arrays of every choice of one layer; choices that share an array share its bytes."""
+    weight = _values(model, sites[0].weight)
+    if not np.isfinite(weight).all():
+        raise ModelError(f"the weight {sites[0].weight!r} of layer {layer.id!r} holds NaN or infinity", "Export again.")
+    floor = _floor(sites, model, ranges) if Choice.INT8_STATIC in layer.choices else None
+    for choice in layer.choices:
+        for part, array in quantize_weight(choice, sites[0], weight, bits, floor).items():
+            name = stored_name(sites[0], part)
+            if name not in writer.entries:
+                writer.add(name, array)
+
+
+def _floor(sites: Sequence[Site], model: ir.Model, ranges: Mapping[str, Range]) -> NDArray[np.float32] | None:
+    """Smallest weight scales with which each bias fits into int32 beside its activation's scale."""
+    floors = []
+    for site in sites:
+        if not site.bias:
+            continue
+        bias = _values(model, site.bias)
+        channels = model.graph.initializers[site.weight].shape
+        if channels is None:
+            continue
+        count = int(str(channels[site.channel_axis]))
+        if vector_bias(bias.shape, count):
+            scale = float(ranges[site.activation].parameters()[0])
+            floors.append(scale_floor(np.broadcast_to(bias.reshape(-1), (count,)), scale))
+    return np.max(floors, axis=0) if floors else None
+
+
+def _values(model: ir.Model, name: str) -> NDArray[np.float32]:
+    tensor = model.graph.initializers[name].const_value
+    if tensor is None:
+        raise ModelError(f"the initializer {name!r} has no values", "Export the model again.")
+    return tensor.numpy()
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name in (MODEL, TENSORS, INDEX):
+        with (folder / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[part] = seconds.get(part, 0.0) + time.perf_counter() - start

@@ -1,0 +1,95 @@
+"""Each layer's weights, once per choice, in the layout that the kernels read.
+
+| stored as          | for                      | layout                                                    |
+|--------------------|--------------------------|-----------------------------------------------------------|
+| `int8`, `scale`    | MatMul, Gemm             | int8 [K, N], float32 [N]; Gemm transposed, alpha inside   |
+| `int8`, `scale`    | Conv                     | int8 as the weight, float32 [out]                         |
+| `zero`             | the same, static only    | int8 zeros, one per scale: DequantizeLinear wants them    |
+| `blocks`, `scales` | ternary MatMul, Gemm     | uint8 [N, blocks, block / 4], float32 [N, blocks]         |
+| `packed`, `scales` | ternary Gather           | uint8 [rows, ⌈columns / 4⌉], float32 [rows, 1]            |
+| `packed`, `scales` | ternary Conv, left MatMul| uint8 [⌈size / 4⌉], float32 that broadcasts to the weight |
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsearch.contracts.choices import Choice
+from qsearch.graph.sites import Role, Site
+from qsearch.graph.storage import ternary_block
+from qsearch.quantize.int8_weights import quantize_int8
+from qsearch.quantize.ternary_weights import pack, quantize_ternary
+
+
+def stored_name(site: Site, part: str) -> str:
+    """Name of a stored array of the site's weight, in the tensor file and in assembled graphs."""
+    return f"qsearch/{site.weight}/{part}"
+
+
+def quantize_weight(
+    choice: Choice, site: Site, weight: NDArray[np.float32], bits: int, floor: NDArray[np.float32] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Part → array for one choice; fp32 needs none.
+
+    Args:
+        choice: one that the layer has.
+        site: any of the layer's sites.
+        weight: as stored in the model.
+        bits: of int8 codes, 8 or 7.
+        floor: smallest int8 scales, see `quantize_int8`.
+    """
+    if choice is Choice.FP32:
+        return {}
+    if choice is Choice.TERNARY:
+        return _ternary(site, weight)
+    matrix, axis = (as_matrix(site, weight), 1) if site.role is Role.MATRIX else (weight, 0)
+    codes, scale = quantize_int8(matrix, axis, bits, floor)
+    parts: dict[str, NDArray[Any]] = {"int8": codes, "scale": scale}
+    if choice is Choice.INT8_STATIC:
+        parts["zero"] = np.zeros(len(scale), dtype=np.int8)
+    return parts
+
+
+def as_matrix(site: Site, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[K, N], with Gemm's transposition and alpha applied."""
+    matrix = weight.T if site.transposed else weight
+    return np.ascontiguousarray(matrix if site.alpha == 1.0 else matrix * np.float32(site.alpha))
+
+
+def _ternary(site: Site, weight: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    if site.role is Role.MATRIX:
+        return _blocks(as_matrix(site, weight))
+    if site.role is Role.TABLE:
+        codes, scales = quantize_ternary(weight)
+        return {"packed": pack((codes + 1).astype(np.uint8)), "scales": scales[:, np.newaxis]}
+    # Rows hold what one output channel sums over: everything but axis 0, or the axis that is contracted.
+    if site.role is Role.CONV:
+        rows = weight.reshape(len(weight), -1)
+        codes, scales = quantize_ternary(rows)
+        flat, shape = codes.reshape(-1), (len(weight), *[1] * (weight.ndim - 1))
+    else:
+        axis = weight.ndim - 1 if site.channel_axis == weight.ndim - 2 else weight.ndim - 2
+        moved = np.moveaxis(weight, axis, -1)
+        codes, scales = quantize_ternary(np.ascontiguousarray(moved).reshape(-1, weight.shape[axis]))
+        flat = np.moveaxis(codes.reshape(moved.shape), -1, axis).reshape(-1)
+        shape = tuple(1 if i == axis else size for i, size in enumerate(weight.shape))
+    return {"packed": pack((flat + 1).astype(np.uint8)), "scales": scales.reshape(shape)}
+
+
+def _blocks(matrix: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """MatMulNBits: columns in blocks along K, codes value + 2 (2 is the operator's own zero point).
+
+    NOTE: K need not be a multiple of the block: the last block is padded with zeros, which the
+    kernel multiplies with nothing.
+    """
+    inner, columns = matrix.shape
+    block = ternary_block(inner)
+    count = -(-inner // block)
+    padded = np.zeros((columns, count * block), dtype=np.float32)
+    padded[:, :inner] = matrix.T
+    codes, scales = quantize_ternary(padded.reshape(columns * count, block))
+    packed = pack((codes + 2).astype(np.uint8)).reshape(columns, count, block // 4)
+    return {"blocks": packed, "scales": scales.reshape(columns, count)}

@@ -1,0 +1,147 @@
+"""The one answer of a job for one target, with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from qsearch.contracts.choices import Choice
+from qsearch.contracts.front import Best, DropSeen, Proof, Versus
+from qsearch.contracts.verdict import Verdict
+from qsearch.report.answer import Answer, Row, Table, facts
+from qsearch.report.numbers import count, drop, milliseconds, size, speedup
+
+_AGAINST = {
+    Verdict.FASTER: "faster than",
+    Verdict.SLOWER: "slower than",
+    Verdict.EQUIVALENT: "as fast as",
+    Verdict.UNRESOLVED: "not told apart from",
+    Verdict.POLLUTED: "not comparable, for noise, with",
+}
+_PROOFS = {
+    Proof.PROVED: "PROVED: the whole interval keeps the limit",
+    Proof.NOT_REFUTED: "NOT REFUTED: the interval reaches over the limit, the estimate does not",
+    Proof.REFUTED: "REFUTED: the held-out samples contradict the limit",
+    Proof.NONE: "",
+}
+
+
+def best_document(best: Best) -> dict[str, object]:
+    """The keys that `best --json` promises; `drop` is null before the finals."""
+    return {
+        "trial": best.trial,
+        "target": best.target,
+        "rule": best.rule,
+        "reason": best.reason,
+        "speedup": {
+            "value": best.speedup.value,
+            "low": best.speedup.low,
+            "high": best.speedup.high,
+            "sessions": best.speedup.sessions,
+            "verdict": best.speedup.verdict.value,
+        },
+        "latency_p50_ms": best.latency_p50_ms,
+        "drop": _seen(best.drop) if best.drop else None,
+        "size_bytes": best.size_bytes,
+        "choices": {layer: choice.value for layer, choice in best.choices.items()},
+    }
+
+
+def best_row(best: Best) -> Row:
+    """Everything but the choices of the layers, flat."""
+    return {
+        "job": best.job,
+        "target": best.target,
+        "trial": best.trial,
+        "rule": best.rule,
+        "reason": best.reason,
+        "feasible": best.feasible,
+        "speedup": best.speedup.value,
+        "speedup_low": best.speedup.low,
+        "speedup_high": best.speedup.high,
+        "sessions": best.speedup.sessions,
+        "verdict": best.speedup.verdict.value,
+        "latency_p50_ms": best.latency_p50_ms,
+        **drop_cells("drop", best.drop),
+        **drop_cells("drop_search", best.drop_search),
+        "proof": best.proof.value,
+        "finalists_tried": best.tried,
+        "size_bytes": best.size_bytes,
+        "peak_memory_bytes": best.peak_memory_bytes,
+        **_versus_cells(best.versus_uniform),
+        "choices": choice_counts(best.choices.values()),
+    }
+
+
+def best_answer(best: Best) -> Answer:
+    """The answer of `best`."""
+    return Answer(
+        noun="best", row_noun="best", document=best_document(best), rows=(best_row(best),), tables=(best_table(best),)
+    )
+
+
+def best_table(best: Best) -> Table:
+    """The pick, its numbers and its reason."""
+    heldout = best.drop
+    pairs = [
+        ("pick", best.trial if best.feasible else f"{best.trial} (nothing meets the constraints; this is the closest)"),
+        ("reason", best.reason),
+        ("rule", best.rule),
+        ("speed-up", f"{_speed(best)}, {best.speedup.verdict.value}, {count(best.speedup.sessions, 'session')}"),
+        ("latency p50", milliseconds(best.latency_p50_ms)),
+        ("drop, held out", _drop(heldout) if heldout else "not scored: no finals yet"),
+        ("drop, search", _drop(best.drop_search)),
+        ("the drop limit", _PROOFS[best.proof]),
+        ("finalists tried", str(best.tried) if best.tried > 1 else ""),
+        ("size", size(best.size_bytes)),
+        ("peak memory", size(best.peak_memory_bytes)),
+        ("against uniform", versus_text(best)),
+        ("layers", choice_counts(best.choices.values())),
+    ]
+    return facts(f"the pick for {best.target}", pairs)
+
+
+def versus_text(best: Best) -> str:
+    """Whether the pick beats the best uniform candidate of the same finals, in words."""
+    other = best.versus_uniform
+    if other is None:
+        alone = len(set(best.choices.values())) == 1 and best.choices
+        return "the pick is itself uniform" if alone else "no uniform candidate was beside it in the finals"
+    gain = other.ratio.inverse()
+    word = _AGAINST[other.verdict]
+    return f"{word} {other.origin} (trial {other.number}): {speedup(gain.value, gain.low, gain.high)} head to head"
+
+
+def choice_counts(choices: Iterable[Choice]) -> str:
+    """`fp32 3, int8-dynamic 12`, in the order of `Choice`."""
+    got = list(choices)
+    return ", ".join(f"{choice.value} {got.count(choice)}" for choice in Choice if choice in got)
+
+
+def drop_cells(name: str, seen: DropSeen | None) -> Row:
+    """Four columns of a drop; all None when it was not scored."""
+    values = (seen.value, seen.low, seen.high, seen.n) if seen else (None, None, None, None)
+    return dict(zip((name, f"{name}_low", f"{name}_high", f"{name}_n"), values, strict=True))
+
+
+def _seen(seen: DropSeen) -> Mapping[str, object]:
+    return {"value": seen.value, "low": seen.low, "high": seen.high, "n": seen.n}
+
+
+def _speed(best: Best) -> str:
+    return speedup(best.speedup.value, best.speedup.low, best.speedup.high)
+
+
+def _drop(seen: DropSeen) -> str:
+    return drop(seen.value, seen.low, seen.high, seen.n)
+
+
+def _versus_cells(versus: Versus | None) -> Row:
+    gain = versus.ratio.inverse() if versus else None
+    return {
+        "uniform_trial": versus.number if versus else None,
+        "uniform_origin": versus.origin if versus else None,
+        "uniform_gain": gain.value if gain else None,
+        "uniform_gain_low": gain.low if gain else None,
+        "uniform_gain_high": gain.high if gain else None,
+        "uniform_verdict": versus.verdict.value if versus else None,
+    }

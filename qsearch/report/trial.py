@@ -1,0 +1,186 @@
+"""One trial in full: per-layer choices, latency with its raw samples' counts, accuracy, circumstances."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from qsearch.contracts.codec import to_data
+from qsearch.contracts.measurement import Accuracy, Latency, Measurement, Sitting
+from qsearch.contracts.views import TrialView
+from qsearch.report.answer import Answer, Line, Row, Table, facts
+from qsearch.report.bests import choice_counts
+from qsearch.report.numbers import count, drop_of, duration, milliseconds, moment, percent, size, speedup, speedup_of
+from qsearch.report.trial_rows import reference
+
+
+def trial_answer(view: TrialView) -> Answer:
+    """The answer of `show`; its rows are the layers."""
+    rows: tuple[Row, ...] = tuple(
+        {"trial": reference(view.trial), "layer": layer, "choice": choice.value}
+        for layer, choice in view.trial.candidate.choices.items()
+    )
+    tables = [_trial_table(view)]
+    if view.measurement:
+        tables.append(_circumstances_table(view.measurement))
+    lines = tuple(Line(cells=(str(row["layer"]), str(row["choice"]))) for row in rows)
+    tables.append(Table(columns=("layer", "choice"), lines=lines, title="what each layer gets"))
+    return Answer(noun="trial", row_noun="layer-choice", document=_document(view), rows=rows, tables=tuple(tables))
+
+
+def sample_counts(sitting: Sitting) -> dict[str, dict[str, int]]:
+    """By arm: raw samples, blocks, and blocks that telemetry rejected."""
+    arms: dict[str, dict[str, int]] = {}
+    for block in sitting.blocks:
+        arm = arms.setdefault(block.arm, {"samples": 0, "blocks": 0, "rejected_blocks": 0})
+        arm["samples"] += len(block.samples_ns)
+        arm["blocks"] += 1
+        arm["rejected_blocks"] += bool(block.rejected)
+    return arms
+
+
+def latency_document(latency: Latency) -> dict[str, object]:
+    """A latency as a ratio and as a speed-up, with the sitting's own medians."""
+    gain = speedup_of(latency)
+    return {
+        "speedup": {"value": gain.value, "low": gain.low, "high": gain.high},
+        "ratio": to_data(latency.ratio),
+        "verdict": latency.verdict.value,
+        "detectable": latency.detectable,
+        "pairs": latency.pairs,
+        "sessions": latency.sessions,
+        "sitting_p50_ms": latency.median_ms,
+        "sitting_reference_p50_ms": latency.reference_ms,
+        "flags": list(latency.flags),
+    }
+
+
+def latency_text(latency: Latency) -> str:
+    """`1.52× [1.49, 1.55], FASTER, 2 sessions, 8 pairs, smallest visible difference 1.5 %`, and its flags."""
+    gain = speedup_of(latency)
+    parts = [
+        speedup(gain.value, gain.low, gain.high),
+        latency.verdict.value,
+        count(latency.sessions, "session"),
+        count(latency.pairs, "pair"),
+        f"smallest visible difference {percent(latency.detectable)}",
+        *latency.flags,
+    ]
+    return ", ".join(parts)
+
+
+def _document(view: TrialView) -> dict[str, object]:
+    trial, got = view.trial, view.measurement
+    document: dict[str, object] = {
+        "trial": reference(trial),
+        "job": trial.job,
+        "number": trial.number,
+        "target": trial.target,
+        "state": trial.state.value,
+        "origin": trial.origin,
+        "why": view.why,
+        "candidate": trial.candidate.digest,
+        "choices": to_data(trial.candidate.choices),
+        "created": moment(trial.created),
+        "ended": moment(trial.ended),
+        "failures": to_data(trial.failures),
+        "cause": trial.cause.value if trial.cause else None,
+        "message": trial.message,
+        "latency": latency_document(got.latency) if got else None,
+        "final_latency": latency_document(view.final_latency) if view.final_latency else None,
+        "accuracy_search": _accuracy(got.accuracy) if got else None,
+        "accuracy_heldout": _accuracy(view.heldout) if view.heldout else None,
+        "export": _export_line(view),
+    }
+    return {**document, **(_measured(got) if got else {})}
+
+
+def _measured(got: Measurement) -> dict[str, object]:
+    return {
+        "tier": got.tier.value,
+        "size_bytes": got.size_bytes,
+        "peak_memory_bytes": got.peak_memory_bytes,
+        "artifact_sha256": got.artifact_sha256,
+        "samples": sample_counts(got.sitting),
+        "optimised_ops": dict(got.optimised_ops),
+        "seconds": dict(got.seconds),
+        "circumstances": to_data(got.circumstances),
+    }
+
+
+def _accuracy(accuracy: Accuracy) -> dict[str, object]:
+    return {
+        "metric": accuracy.metric,
+        "higher_is_better": accuracy.higher_is_better,
+        "split": accuracy.split,
+        "n": accuracy.n,
+        "score": accuracy.score,
+        "reference_score": accuracy.reference_score,
+        "drop": to_data(accuracy.drop),
+        "drop_points": to_data(accuracy.drop_points),
+        "detectable": accuracy.detectable,
+    }
+
+
+def _trial_table(view: TrialView) -> Table:
+    trial, got = view.trial, view.measurement
+    cause = f"{trial.cause.value}: {trial.message}" if trial.cause else trial.message
+    failures = ", ".join(f"{kind.value} {number}" for kind, number in trial.failures.items())
+    pairs = [
+        ("state", trial.state.value),
+        ("cause", cause),
+        ("failed attempts", failures),
+        ("target", trial.target),
+        ("proposed by", f"{trial.origin}: {view.why}" if view.why else trial.origin),
+        ("layers", choice_counts(trial.candidate.choices.values())),
+        *(_numbers(view, got) if got else []),
+        ("export it", _export_line(view) or ""),
+    ]
+    return facts(f"trial {reference(trial)}", pairs)
+
+
+def _numbers(view: TrialView, got: Measurement) -> list[tuple[str, str]]:
+    sitting = (
+        f"{milliseconds(got.latency.median_ms)}, fp32 {milliseconds(got.latency.reference_ms)} in the same sitting"
+    )
+    return [
+        ("speed-up", latency_text(got.latency)),
+        ("speed-up, finals", latency_text(view.final_latency) if view.final_latency else ""),
+        ("latency p50", sitting),
+        ("raw samples", _samples_text(got.sitting)),
+        ("accuracy, search", _accuracy_text(got.accuracy)),
+        ("accuracy, held out", _accuracy_text(view.heldout) if view.heldout else ""),
+        ("size", size(got.size_bytes)),
+        ("peak memory", size(got.peak_memory_bytes)),
+        ("operators as run", ", ".join(f"{op} {number}" for op, number in Counter(got.optimised_ops).most_common())),
+        ("time went to", ", ".join(f"{part} {duration(value)}" for part, value in got.seconds.items())),
+    ]
+
+
+def _samples_text(sitting: Sitting) -> str:
+    parts = [
+        f"{arm}: {count(seen['samples'], 'sample')} in {count(seen['blocks'], 'block')}, "
+        f"{seen['rejected_blocks']} rejected"
+        for arm, seen in sample_counts(sitting).items()
+    ]
+    return f"{'; '.join(parts)} (tier {sitting.tier.value})" if parts else ""
+
+
+def _accuracy_text(accuracy: Accuracy) -> str:
+    scores = f"{accuracy.metric} {accuracy.score:.4g}, fp32 {accuracy.reference_score:.4g}"
+    return f"drop {drop_of(accuracy)}; {scores}; smallest visible drop {percent(accuracy.detectable)}"
+
+
+def _circumstances_table(got: Measurement) -> Table:
+    seen = got.circumstances
+    pairs = [
+        ("machine class", seen.machine_key),
+        ("host", seen.host),
+        ("runtime", f"{seen.runtime} ({seen.runtime_key})"),
+        ("artifact", got.artifact_sha256),
+        *sorted(seen.details.items()),
+    ]
+    return facts("measured under", pairs)
+
+
+def _export_line(view: TrialView) -> str | None:
+    return f"qsearch export {reference(view.trial)} -o DIR --verify" if view.measurement else None

@@ -1,0 +1,144 @@
+"""Trials and fronts, as answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from qsearch.contracts.trial import Trial, TrialState
+from qsearch.contracts.views import FrontRow, FrontView, TrialView
+from qsearch.report.answer import Answer, Line, Mark, Row, Table
+from qsearch.report.bests import best_document, choice_counts
+from qsearch.report.numbers import NOTHING, drop_of, milliseconds, percent, size, speedup, speedup_of
+from qsearch.report.trial_rows import (
+    Pooled,
+    front_row,
+    p50_ms,
+    pooled_references,
+    reference,
+    shown_latency,
+    trial_cells,
+)
+
+_SPARE = ("p50", "size", "layers")
+
+
+def trials_answer(job: str, trials: Sequence[FrontRow | TrialView]) -> Answer:
+    """Every trial of a job: finished ones with their place, the others with their state and cause."""
+    finished = [row for row in trials if isinstance(row, FrontRow)]
+    pooled, style = pooled_references(finished), _Style.of(finished)
+    rows, lines = [], []
+    for each in trials:
+        if isinstance(each, FrontRow):
+            rows.append(front_row(each, pooled))
+            lines.append(style.line(each, pooled))
+        else:
+            rows.append(trial_cells(reference(each.trial), each.trial))
+            lines.append(_unfinished(each.trial))
+    table = style.table(lines, f"trials of {job}")
+    document = {"job": job, "trials": rows}
+    return Answer(noun="trials", row_noun="trial", document=document, rows=tuple(rows), tables=(table,))
+
+
+def fronts_answer(views: Sequence[FrontView]) -> Answer:
+    """The fronts of one or several jobs, fastest first within each."""
+    rows: list[Row] = []
+    fronts: list[dict[str, object]] = []
+    for view in views:
+        pooled = pooled_references(view.rows)
+        mine = [front_row(row, pooled) for row in by_speed(view)]
+        rows += [{"job": view.job, **row} for row in mine]
+        head = {"job": view.job, "target": view.target, "metric": view.metric, "machine_key": view.machine_key}
+        fronts.append({**head, "best": best_document(view.best) if view.best else None, "rows": mine})
+    tables = tuple(front_table(view) for view in views)
+    return Answer(noun="pareto", row_noun="trial", document={"fronts": fronts}, rows=tuple(rows), tables=tables)
+
+
+def front_table(view: FrontView) -> Table:
+    """The front for people: members, their ties, fp32 and the uniform candidates, then the dominated."""
+    pooled, style = pooled_references(view.rows), _Style.of(view.rows)
+    title = f"{view.job} on {view.target}: {view.metric}, machine class {view.machine_key}"
+    return style.table([style.line(row, pooled) for row in by_speed(view)], title)
+
+
+def by_speed(view: FrontView) -> list[FrontRow]:
+    """Front members and their ties first, then the rest; fastest first."""
+    return sorted(view.rows, key=lambda row: (row.rank == 2, shown_latency(row).ratio.value))
+
+
+def short(trial: str) -> str:
+    """`42` of `JOB/42`, where the job is named above."""
+    return trial.rpartition("/")[2]
+
+
+def _place(row: FrontRow) -> str:
+    return {0: "front", 1: f"tie {short(row.tied_with)}"}.get(row.rank, "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """Whether all rows share one number of samples, which then stands in the heading, once."""
+
+    search_n: int | None
+    heldout_n: int | None
+
+    @classmethod
+    def of(cls, rows: Sequence[FrontRow]) -> _Style:
+        heldout = [row.result.heldout for row in rows if row.result.heldout]
+        return cls(_only(row.result.accuracy.n for row in rows), _only(each.n for each in heldout))
+
+    def table(self, lines: Sequence[Line], title: str) -> Table:
+        drops = (_heading("drop, search", self.search_n), _heading("drop, held out", self.heldout_n))
+        columns = ("trial", "place", "speed-up", *drops, "size", "p50", "layers", "remarks")
+        right = frozenset({"trial", "speed-up", *drops, "size", "p50"})
+        return Table(columns=columns, lines=tuple(lines), title=title, right=right, spare=_SPARE)
+
+    def line(self, row: FrontRow, pooled: Pooled) -> Line:
+        result = row.result
+        gain = speedup_of(shown_latency(row))
+        cells = (
+            short(row.trial),
+            _place(row),
+            speedup(gain.value, gain.low, gain.high),
+            drop_of(result.accuracy, with_n=self.search_n is None),
+            drop_of(result.heldout, with_n=self.heldout_n is None) if result.heldout else NOTHING,
+            size(result.size_bytes),
+            milliseconds(p50_ms(row, pooled)),
+            choice_counts(result.trial.candidate.choices.values()),
+            _remarks(row),
+        )
+        return Line(cells=cells, mark=_mark(row))
+
+
+def _only(numbers: Iterable[int]) -> int | None:
+    seen = set(numbers)
+    return seen.pop() if len(seen) == 1 else None
+
+
+def _heading(name: str, n: int | None) -> str:
+    return name if n is None else f"{name} n={n}"
+
+
+def _remarks(row: FrontRow) -> str:
+    remarks = [
+        "the pick" if row.pick else "",
+        f"uniform {row.uniform}" if row.uniform else "",
+        "" if row.feasible else f"infeasible, {percent(row.excess)} over",
+        *shown_latency(row).flags,
+    ]
+    return ", ".join(part for part in remarks if part)
+
+
+def _unfinished(trial: Trial) -> Line:
+    cause = f"{trial.cause.value}: {trial.message}" if trial.cause else trial.message
+    layers = choice_counts(trial.candidate.choices.values())
+    cells = (str(trial.number), trial.state.value.lower(), *([NOTHING] * 5), layers, cause)
+    return Line(cells=cells, mark=Mark.PROBLEM if trial.state is TrialState.FAILED else Mark.DIM)
+
+
+def _mark(row: FrontRow) -> Mark:
+    if row.pick:
+        return Mark.PICK
+    if not row.feasible or row.rank == 2:
+        return Mark.DIM
+    return Mark.GOOD if row.rank == 0 else Mark.NONE

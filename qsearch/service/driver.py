@@ -1,0 +1,287 @@
+"""The shell around the loop: takes the lease, feeds events in, carries instructions out.
+
+One driver per job. It owns the job's lease; whatever it writes names the lease's epoch, and a driver
+that was paused or replaced is refused by the ledger (`Fenced`) and stops its workers.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from qsearch.contracts.causes import Cause
+from qsearch.contracts.codec import digest_of
+from qsearch.contracts.desk import Watcher
+from qsearch.contracts.errors import Fenced, Interrupted, QSearchError
+from qsearch.contracts.job import Job, JobState
+from qsearch.contracts.machine import Machine
+from qsearch.contracts.measurement import Measurement
+from qsearch.contracts.proposer import Proposer
+from qsearch.contracts.trial import Trial, TrialState
+from qsearch.contracts.work import Outcome, TrialOrder, Work, WorkKind
+from qsearch.search.proposing import make_proposer
+from qsearch.search.stopping import plateau
+from qsearch.service import loop
+from qsearch.service.answers import Answers
+from qsearch.service.finals import run_finals
+from qsearch.service.holder import is_dead, this_holder
+from qsearch.service.preparing import Preparer, Ready, expect
+from qsearch.service.signals import StopSignals
+from qsearch.service.tracking import Tracker
+from qsearch.service.workplace import Workplace
+from qsearch.service.workshop import Workshop
+
+#: seconds a lease lives without renewal, and how often it is renewed
+LEASE_S = 60.0
+RENEW_S = 10.0
+
+
+class Driver:
+    """Drives one job from wherever it stands to its end."""
+
+    def __init__(self, place: Workplace, watch: Watcher, clock: Callable[[], float] = time.monotonic) -> None:
+        self._place = place
+        self._ledger = place.ledger
+        self._pool = place.pool
+        self._watch = watch
+        self._clock = clock
+
+    def drive(self, job: Job) -> Job:
+        """Prepare, search, finalize.
+
+        Returns:
+            The job in state DONE.
+
+        Raises:
+            Interrupted: the user stopped it (DONE, with what was measured) or cancelled it (CANCELLED).
+            Fenced: another driver holds or took the job.
+            QSearchError: the job is FAILED, for this reason.
+        """
+        self._lease = self._ledger.lease(job.id, this_holder(), LEASE_S, dead=is_dead)
+        self._tracker = Tracker(self._ledger, job, self._watch, self._clock)
+        with StopSignals(self._tracker.told_to_stop) as signals:
+            self._signals = signals
+            self._renewed = self._clock()
+            workshop = Workshop(self._pool, self._place.artifacts.scratch / job.id, self._heartbeat)
+            try:
+                return self._drive(job, workshop)
+            except Fenced:
+                raise
+            except Interrupted as interrupted:
+                self._end(JobState.CANCELLED, interrupted.message)
+                raise
+            except QSearchError as error:
+                self._end(JobState.FAILED, str(error))
+                raise
+            finally:
+                self._ledger.release(self._lease)
+                shutil.rmtree(self._place.artifacts.scratch / job.id, ignore_errors=True)
+
+    def _drive(self, job: Job, workshop: Workshop) -> Job:
+        self._enter(JobState.PREPARING, "reading the model")
+        self._ledger.requeue(self._lease)
+        preparer = Preparer(workshop, self._place.artifacts)
+        inspection, _ = preparer.inspect(job.id, job.spec)
+        self._ready: dict[str, Ready] = {}
+        for target in job.spec.targets:
+            machine = self._machine_for(target.name, job)
+            self._tracker.doing(f"preparing for {target.name}: samples, ranges, weights")
+            ready = preparer.make_ready(job, target, inspection, machine.key)
+            self._ledger.save_prepared(self._lease, target.name, ready.materialized, ready.prepared)
+            self._ready[target.name] = ready
+        self._answers = Answers(self._ledger, job, {name: r.space for name, r in self._ready.items()})
+        self._enter(JobState.SEARCHING, "searching")
+        why = self._search(job)
+        self._enter(JobState.FINALIZING, "measuring the finalists head to head")
+        for ready in self._ready.values():
+            run_finals(self._ledger, self._lease, workshop, self._answers, job, ready)
+            self._answers.refresh(self._lease, ready.target.name)
+        ended = self._enter(JobState.DONE, "done")
+        if self._signals.count:
+            done = len(self._ledger.trials(job.id, [TrialState.DONE]))
+            raise Interrupted(
+                f"stopped as asked after {done} of {job.spec.search.trials} trials ({why}); job {job.id} is DONE",
+                f"qsearch pareto {job.id}",
+            )
+        return ended
+
+    def _search(self, job: Job) -> str:
+        """Run the loop to its end; the reason it ended."""
+        trials = [t for t in self._ledger.trials(job.id) if t.state is not TrialState.CANCELLED]
+        queued = tuple(t.number for t in trials if t.state is TrialState.QUEUED)
+        slots = max(1, len(self._pool.capacity()))
+        state = loop.LoopState(budget=job.spec.search.trials, slots=slots, asked=len(trials), queued=queued)
+        proposers = {
+            name: make_proposer(ready.space, job.spec.search, name, job.spec.objectives, job.spec.constraints)
+            for name, ready in self._ready.items()
+        }
+        self._tokens: dict[int, int] = {}
+        self._stalled = False
+        self._tracker.search_begins()
+        events: list[loop.Event] = [loop.Tick()]
+        while True:
+            state, instructions = loop.decide(state, events.pop(0))
+            for instruction in instructions:
+                if isinstance(instruction, loop.Finish):
+                    return self._finish_search(job, instruction)
+                events += self._carry_out(job, instruction, proposers)
+            if not events:
+                events += self._wait(job)
+
+    def _carry_out(
+        self, job: Job, instruction: loop.Instruction, proposers: Mapping[str, Proposer]
+    ) -> Sequence[loop.Event]:
+        if isinstance(instruction, loop.Ask):
+            return [self._ask(job, instruction.count, proposers)]
+        if isinstance(instruction, loop.Dispatch):
+            self._dispatch(job, instruction.number)
+        if isinstance(instruction, loop.Kill):
+            for number in instruction.numbers:
+                self._pool.cancel(_key(job, number))
+        return []
+
+    def _ask(self, job: Job, count: int, proposers: Mapping[str, Proposer]) -> loop.Asked:
+        rows = [t for t in self._ledger.trials(job.id) if t.state is not TrialState.CANCELLED]
+        numbers: list[int] = []
+        for _ in range(count):
+            # targets take turns, the one with the fewest rows first, so that each front gets its share
+            name = min(proposers, key=lambda n: (sum(t.target == n for t in rows), n))
+            mine = [t for t in rows if t.target == name]
+            history = self._ledger.history(job.id, name)
+            done = {r.trial.number for r in history}
+            pending = [t for t in mine if t.number not in done]
+            proposals = proposers[name].propose(1, history, pending, number=len(mine))
+            added = self._ledger.add_trials(self._lease, proposals)
+            if not added:
+                break
+            rows += added
+            numbers += [t.number for t in added]
+        return loop.Asked(tuple(numbers), count)
+
+    def _dispatch(self, job: Job, number: int) -> None:
+        trial = self._ledger.trial(job.id, number)
+        ready = self._ready[trial.target]
+        token = self._ledger.start(self._lease, number)
+        self._tokens[number] = token
+        reference_s = ready.prepared.seconds.get("reference", 1.0)
+        key = _key(job, number)
+        work = Work(
+            kind=WorkKind.TRIAL,
+            key=key,
+            token=token,
+            order=_order(job, trial, ready),
+            scratch=str(self._place.artifacts.scratch / job.id / f"trial-{number}-{token}"),
+            # a slow kernel can be fifty times fp32's; beyond that the candidate has answered
+            deadline_s=180.0 + 50.0 * reference_s,
+        )
+        self._pool.submit(work, ready.target)
+        self._tracker.doing(f"trial {number}: {trial.origin}")
+
+    def _wait(self, job: Job) -> list[loop.Event]:
+        """Events of the next second or so: outcomes, signals, the clock."""
+        events: list[loop.Event] = []
+        for outcome in self._pool.results(timeout_s=0.5):
+            event = self._absorb(job, outcome)
+            if event is not None:
+                events.append(event)
+        self._renew_if_due()
+        if self._signals.count > 1:
+            return [loop.Cancel()]
+        if self._signals.count == 1:
+            events.append(loop.Stop("stopped by the user"))
+        if job.spec.search.time_s is not None and self._tracker.searched_s() >= job.spec.search.time_s:
+            events.append(loop.Stop("the time is up"))
+        return events or [loop.Tick()]
+
+    def _absorb(self, job: Job, outcome: Outcome) -> loop.Event | None:
+        """Write what became of a trial, then tell the loop."""
+        number = int(outcome.key.rpartition("/")[2])
+        token = self._tokens.get(number)
+        if token != outcome.token:
+            return None
+        if outcome.result is not None:
+            accepted = self._ledger.finish(job.id, number, token, expect(outcome.result, Measurement))
+            if accepted:
+                self._after_finish(job, number)
+            self._tracker.changed()
+            return loop.Ended(number)
+        cause = outcome.cause or Cause.INFRA
+        trial = self._ledger.fail(self._lease, number, token, cause, outcome.message, outcome.tail)
+        self._tracker.changed()
+        return loop.Ended(number, again=trial.state is TrialState.QUEUED)
+
+    def _after_finish(self, job: Job, number: int) -> None:
+        target = self._ledger.trial(job.id, number).target
+        history = self._answers.refresh(self._lease, target)
+        if not self._stalled and plateau(history, job.spec.objectives):
+            # NOTE: noted, not obeyed: a sampler without a model cannot say whether the next proposal
+            # would still gain, and a stall of the measured front alone has stopped searches too early.
+            self._stalled = True
+            self._ledger.note(self._lease, "stalled", {"trials": len(history), "target": target})
+
+    def _finish_search(self, job: Job, finish: loop.Finish) -> str:
+        self._ledger.renew(self._lease, LEASE_S, searched_s=self._tracker.searched_s())
+        if finish.cancelled:
+            self._ledger.cancel_trials(self._lease)
+            raise Interrupted(f"job {job.id} is cancelled; what was measured is kept", f"qsearch resume {job.id}")
+        if self._ledger.trials(job.id, [TrialState.QUEUED]):
+            self._ledger.cancel_trials(self._lease)
+        return finish.reason
+
+    def _heartbeat(self) -> None:
+        """While waiting for work the job cannot go on without: a second Ctrl-C ends it."""
+        self._renew_if_due()
+        if self._signals.count > 1 or (self._signals.count == 1 and self._tracker.state is JobState.PREPARING):
+            raise Interrupted(
+                f"job {self._lease.job} is cancelled; what was measured is kept", f"qsearch resume {self._lease.job}"
+            )
+        self._tracker.changed()
+
+    def _renew_if_due(self) -> None:
+        if self._clock() - self._renewed >= RENEW_S:
+            self._lease = self._ledger.renew(self._lease, LEASE_S, searched_s=self._tracker.searched_s())
+            self._renewed = self._clock()
+
+    def _machine_for(self, target_name: str, job: Job) -> Machine:
+        target = next(t for t in job.spec.targets if t.name == target_name)
+        slots = [s for s in self._pool.capacity() if not s.lacks(target)]
+        for slot in slots:
+            self._ledger.remember_machine(slot.machine, slot.labels)
+        if not slots:
+            reasons = "; ".join(s.lacks(target) for s in self._pool.capacity())
+            raise QSearchError(
+                f"no machine can serve target {target_name}: {reasons}", "qsearch plan SPEC says who could."
+            )
+        return slots[0].machine
+
+    def _enter(self, state: JobState, doing: str) -> Job:
+        job = self._ledger.move(self._lease, state)
+        self._tracker.entered(job, doing)
+        return job
+
+    def _end(self, state: JobState, message: str) -> None:
+        """Leave the job in a state that tells why; a lost lease means somebody else says it."""
+        current = self._ledger.job(self._lease.job, "")
+        if not current.state.ended:
+            self._ledger.move(self._lease, state, message)
+            self._tracker.entered(replace(current, state=state, message=message), message)
+
+
+def _key(job: Job, number: int) -> str:
+    return f"{job.id}/{number}"
+
+
+def _order(job: Job, trial: Trial, ready: Ready) -> TrialOrder:
+    return TrialOrder(
+        prepared=str(ready.folder),
+        splits=str(ready.splits),
+        materialized=ready.materialized,
+        folder=job.spec.folder,
+        candidate=trial.candidate,
+        target=ready.target,
+        tier=job.spec.precision,
+        reference=ready.prepared.reference,
+        seed=int(digest_of([job.spec.search.seed, trial.number])[:8], 16),
+    )

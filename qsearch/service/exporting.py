@@ -1,0 +1,163 @@
+"""`export`: a trial as a folder that can be deployed, checked and reproduced without QSearch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from qsearch import __version__
+from qsearch.contracts.codec import digest_of, to_data
+from qsearch.contracts.errors import NotFound, UsageError
+from qsearch.contracts.job import Job
+from qsearch.contracts.measurement import Accuracy, Latency, Measurement
+from qsearch.contracts.target import Target
+from qsearch.contracts.trial import Result
+from qsearch.contracts.views import ExportReceipt
+from qsearch.contracts.work import Prepared, Verification, VerifyOrder, WorkKind
+from qsearch.service.export_texts import LOADER, readme
+from qsearch.service.preparing import Preparer, expect
+from qsearch.service.workplace import Workplace
+
+
+def export(place: Workplace, job: Job, number: int, out: Path, *, verify: bool, force: bool) -> ExportReceipt:
+    """Write model.onnx, candidate.json, manifest.json, session.json, load.py, check.npz and README.md.
+
+    With `verify` the written file is loaded as a user would load it, through load.py, with the target's
+    session options and without them; its outputs are compared with the trial's, and its latency and
+    accuracy are measured again. Disagreements are in the receipt; nothing is deleted.
+
+    Raises:
+        UsageError: the folder has something in it and `force` is not given.
+        NotFound: the trial has no accepted measurement, or its prepared model is no longer stored.
+    """
+    out = out.expanduser().resolve()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not force:
+        raise UsageError(f"{out} is not an empty folder", "Choose another folder, or give --force to write into it.")
+    measurement = place.ledger.measurement(job.id, number)
+    trial = place.ledger.trial(job.id, number)
+    if measurement is None:
+        raise NotFound(f"trial {job.id}/{number} is {trial.state.value}; only a finished trial can be exported")
+    result = next(r for r in place.ledger.history(job.id, trial.target) if r.trial.number == number)
+    verification, scratch = _written(place, job, result, measurement, verify)
+    out.mkdir(parents=True, exist_ok=True)
+    for file in sorted((scratch / "export").iterdir()):
+        shutil.move(file, out / file.name)
+    shutil.rmtree(scratch, ignore_errors=True)
+    target = next(t for t in job.spec.targets if t.name == trial.target)
+    _describe(out, job, result, measurement, verification, target)
+    if verify:
+        verification = _through_loader(out, verification)
+        _write_json(out / "verification.json", to_data(verification) | {"schema": "qsearch.verification/1"})
+    names = tuple(sorted(f.name for f in out.iterdir()))
+    return ExportReceipt(trial=f"{job.id}/{number}", folder=str(out), files=names, verification=verification)
+
+
+def _written(
+    place: Workplace, job: Job, result: Result, measurement: Measurement, verify: bool
+) -> tuple[Verification, Path]:
+    target = next(t for t in job.spec.targets if t.name == result.trial.target)
+    prepared = place.ledger.prepared(job.id, target.name)
+    if prepared is None:
+        raise NotFound(f"job {job.id} was never prepared for target {target.name}")
+    workshop = place.workshop(f"export-{job.id}-{os.getpid()}")
+    ready = Preparer(workshop, place.artifacts).make_ready(job, target, prepared[1].inspection, prepared[1].machine.key)
+    _same_tensors(ready.prepared, prepared[1], job)
+    order = VerifyOrder(
+        prepared=str(ready.folder),
+        splits=str(ready.splits),
+        materialized=ready.materialized,
+        folder=job.spec.folder,
+        candidate=result.trial.candidate,
+        target=target,
+        reference=ready.prepared.reference,
+        expected=measurement,
+        measure=verify,
+        seed=int(digest_of([job.id, result.trial.number, "verify"])[:8], 16),
+    )
+    found, scratch = workshop.do(WorkKind.VERIFY, f"{job.id}/verify", order, target, 1800.0)
+    return expect(found, Verification), scratch
+
+
+def _same_tensors(now: Prepared, then: Prepared, job: Job) -> None:
+    if now.digest != then.digest:
+        raise NotFound(
+            f"the prepared model of job {job.id} is no longer stored and could not be made again bit by bit",
+            "Its tensors would differ from what was measured; run the job again.",
+        )
+
+
+def _describe(
+    out: Path, job: Job, result: Result, measurement: Measurement, verification: Verification, target: Target
+) -> None:
+    reference = f"{job.id}/{result.trial.number}"
+    _write_json(
+        out / "candidate.json",
+        {"schema": "qsearch.candidate/1", "trial": reference, "choices": to_data(result.trial.candidate.choices)},
+    )
+    _write_json(
+        out / "session.json",
+        {
+            "schema": "qsearch.session/1",
+            "provider": f"{target.provider}ExecutionProvider",
+            "intra_op_num_threads": target.threads,
+            "inter_op_num_threads": 1,
+            "config": dict(target.options),
+        },
+    )
+    manifest = {
+        "schema": "qsearch.manifest/1",
+        "qsearch": __version__,
+        "trial": reference,
+        "model": {"file": "model.onnx", "sha256": verification.sha256, "size_bytes": verification.size_bytes},
+        "speedup": to_data(_latency(result).ratio.inverse()),
+        "verdict": _latency(result).verdict.value,
+        "drop_search": _drop(result.accuracy),
+        "drop": None if result.heldout is None else _drop(result.heldout),
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "circumstances": to_data(measurement.circumstances),
+        "target": to_data(target),
+        "reproduce": f"qsearch export {reference} -o {out.name} --verify",
+    }
+    _write_json(out / "manifest.json", manifest)
+    (out / "load.py").write_text(LOADER, encoding="utf-8")
+    (out / "README.md").write_text(readme(job, result, verification, target), encoding="utf-8")
+
+
+def _latency(result: Result) -> Latency:
+    return result.final_latency or result.latency
+
+
+def _drop(accuracy: Accuracy) -> dict[str, object]:
+    return {"metric": accuracy.metric, "n": accuracy.n, **to_data(accuracy.drop)}
+
+
+def _through_loader(out: Path, verification: Verification) -> Verification:
+    """Run load.py as a user would, with the target's session options and with the plain defaults."""
+    words = list(verification.disagreements)
+    for flag in ([], ["--plain"]):
+        how = "default session options" if flag else "session.json"
+        done = subprocess.run(
+            [sys.executable, str(out / "load.py"), "--json", *flag],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+            cwd=out,
+        )
+        if done.returncode not in (0, 1) or not done.stdout.strip():
+            words.append(f"load.py failed under {how}: {done.stderr.strip()[-300:]}")
+            continue
+        said = json.loads(done.stdout)
+        if not said["agrees"]:
+            words.append(f"outputs under {how} differ by up to {said['max_abs_difference']:.3g}")
+    return replace(verification, disagreements=tuple(words))
+
+
+def _write_json(file: Path, document: Mapping[str, object]) -> None:
+    file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

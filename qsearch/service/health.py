@@ -1,0 +1,132 @@
+"""`doctor`: whether this machine can search, and how steady its clockwork is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from qsearch import __version__
+from qsearch.contracts.errors import QSearchError
+from qsearch.contracts.ledger import Ledger
+from qsearch.contracts.measurement import Tier
+from qsearch.contracts.pool import Slot
+from qsearch.contracts.views import Check
+from qsearch.contracts.work import BenchOrder, BenchResult, WorkKind
+from qsearch.service.preparing import expect
+from qsearch.service.workplace import Workplace
+from qsearch.spec.settings import Settings
+from qsearch.spec.targets import find_target
+
+PARTS = ("onnxruntime", "onnx", "onnx-ir", "optuna", "ray", "sqlalchemy", "numpy", "torch")
+#: free bytes below which a job may fail to store what it prepares
+ENOUGH_DISK = 2 << 30
+
+
+def doctor(
+    settings: Settings,
+    ledger: Callable[[], Ledger],
+    place: Callable[[], AbstractContextManager[Workplace]],
+    *,
+    self_test: bool,
+) -> tuple[Check, ...]:
+    """Every check, each with a finding and, where it is not ok, what to do."""
+    checks = [_versions(), _database(settings, ledger), _disk(settings)]
+    try:
+        with place() as workplace:
+            slot = workplace.pool.capacity()[0]
+            checks += [*_machine(slot), _governor(), _clock()]
+            if self_test:
+                checks.append(_noise(workplace))
+    except QSearchError as error:
+        checks.append(Check(name="worker", status="problem", finding=error.message, advice=error.hint))
+    return tuple(checks)
+
+
+def _versions() -> Check:
+    found = [f"qsearch {__version__}", f"python {sys.version.split()[0]}"]
+    missing = []
+    for part in PARTS:
+        try:
+            found.append(f"{part} {version(part)}")
+        except PackageNotFoundError:
+            missing.append(part)
+    advice = f"pip install {' '.join(missing)}" if missing else ""
+    status = "problem" if missing else "ok"
+    return Check(name="versions", status=status, finding=", ".join(found), advice=advice)
+
+
+def _database(settings: Settings, ledger: Callable[[], Ledger]) -> Check:
+    shown = settings.shown("database_url")
+    try:
+        jobs = ledger().jobs(limit=1)
+    except QSearchError as error:
+        return Check(name="database", status="problem", finding=f"{shown}: {error.message}", advice=error.hint)
+    return Check(name="database", status="ok", finding=f"{shown}: {'in use' if jobs else 'no job yet'}")
+
+
+def _disk(settings: Settings) -> Check:
+    folder = Path(settings.value("artifacts"))
+    there = next(p for p in (folder, *folder.parents) if p.exists())
+    free = shutil.disk_usage(there).free
+    finding = f"{free / (1 << 30):.1f} GiB free for {folder}"
+    if free < ENOUGH_DISK:
+        return Check(name="disk", status="warning", finding=finding, advice="Free some space, or set --artifacts.")
+    return Check(name="disk", status="ok", finding=finding)
+
+
+def _machine(slot: Slot) -> list[Check]:
+    machine = slot.machine
+    finding = f"{machine.cpu}, {machine.cores} cores, {machine.virtualisation}, class {machine.key}"
+    checks = [Check(name="machine", status="ok", finding=finding)]
+    vnni = any("vnni" in flag for flag in machine.isa)
+    isa = ", ".join(machine.isa) or "none known"
+    if "avx2" in machine.isa and not vnni:
+        advice = "int8 saturates here without VNNI; QSearch quantizes weights to 7 bits on this machine."
+        checks.append(Check(name="isa", status="warning", finding=isa, advice=advice))
+    else:
+        checks.append(Check(name="isa", status="ok", finding=isa))
+    cpus = sorted(os.sched_getaffinity(0))
+    advice = "With one core the search itself disturbs what it measures." if len(cpus) < 2 else ""
+    checks.append(Check(name="cpus", status="warning" if advice else "ok", finding=f"may use {cpus}", advice=advice))
+    runtimes = ", ".join(f"{name} {v}" for name, v in sorted(slot.runtimes.items()))
+    return [*checks, Check(name="runtimes", status="ok" if runtimes else "problem", finding=runtimes or "none")]
+
+
+def _governor() -> Check:
+    file = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    if not file.exists():
+        return Check(name="governor", status="ok", finding="unavailable (a virtual machine hides it)")
+    found = file.read_text(encoding="ascii").strip()
+    if found != "performance":
+        advice = "Steadier: sudo cpupower frequency-set -g performance"
+        return Check(name="governor", status="warning", finding=found, advice=advice)
+    return Check(name="governor", status="ok", finding=found)
+
+
+def _clock() -> Check:
+    file = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+    found = file.read_text(encoding="ascii").strip() if file.exists() else "unavailable"
+    slow = found in ("hpet", "acpi_pm", "jiffies")
+    advice = "This clock is slow to read; prefer tsc or kvm-clock." if slow else ""
+    return Check(name="clock", status="warning" if slow else "ok", finding=found, advice=advice)
+
+
+def _noise(place: Workplace) -> Check:
+    """A tiny model against itself: whatever differs from 1 is the machine."""
+    target = find_target("this-machine", None)
+    order = BenchOrder(models=(), data="", target=target, tier=Tier.SCREEN, seed=0)
+    result, scratch = place.workshop("doctor").do(WorkKind.BENCH, "self-test", order, target, 120.0)
+    shutil.rmtree(scratch, ignore_errors=True)
+    latency = expect(result, BenchResult).latencies[1]
+    ratio = latency.ratio
+    finding = f"A/A ratio {ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}], {latency.pairs} pairs"
+    width = (ratio.high - ratio.low) / 2
+    if width > 0.05 or not ratio.low <= 1 <= ratio.high:
+        advice = "Differences below this cannot be seen here; stop other programs, or give more cores."
+        return Check(name="noise", status="warning", finding=finding, advice=advice)
+    return Check(name="noise", status="ok", finding=finding)

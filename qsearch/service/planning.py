@@ -1,0 +1,78 @@
+"""`plan`: what a job would do, before anything is started."""
+
+from __future__ import annotations
+
+from qsearch.contracts.job import JobSpec
+from qsearch.contracts.ledger import Ledger
+from qsearch.contracts.measurement import Tier
+from qsearch.contracts.pool import Pool
+from qsearch.contracts.trial import TrialState
+from qsearch.contracts.views import Plan, TargetMatch
+from qsearch.service.preparing import Preparer
+from qsearch.service.workplace import Workplace
+
+#: a trial's sitting where nothing is known yet: 2 sessions of loading, warming up and 4 to 12 pairs
+GUESSED_TRIAL_S = 8.0
+GUESSED_PREPARE_S = 30.0
+GUESSED_FINALS_S = 90.0
+
+
+def plan(place: Workplace, spec: JobSpec) -> Plan:
+    """Layers, space, who could serve each target, and an estimate of the time.
+
+    Raises:
+        InputError: what no candidate can ever meet.
+    """
+    inspection, space = Preparer(place.workshop("plan"), place.artifacts).inspect("plan", spec)
+    matches = tuple(_match(place.pool, target_name, spec) for target_name in (t.name for t in spec.targets))
+    estimate, measured = _estimate(place.ledger, spec, inspection.digest)
+    remarks = [f"impossible: no machine can serve {m.target}: {'; '.join(m.reasons)}" for m in matches if not m.hosts]
+    if not measured:
+        remarks.append("the time is a guess: no job on this model has been measured in this database")
+    if spec.search.time_s is not None and spec.search.trials * estimate["trial"] > spec.search.time_s:
+        fits = max(1, int(spec.search.time_s / estimate["trial"]))
+        remarks.append(f"the time limit comes first: about {fits} of {spec.search.trials} trials fit")
+    uniforms = len(space.uniform())
+    if spec.search.trials <= uniforms:
+        remarks.append(
+            f"{spec.search.trials} trials are spent on the {uniforms} uniform candidates; nothing is searched"
+        )
+    return Plan(
+        spec=spec,
+        inspection=inspection,
+        space_log10=space.size_log10,
+        matches=matches,
+        estimate_s=estimate,
+        remarks=tuple(remarks),
+    )
+
+
+def _match(pool: Pool, name: str, spec: JobSpec) -> TargetMatch:
+    target = next(t for t in spec.targets if t.name == name)
+    lacking = [(slot.machine.host, slot.lacks(target)) for slot in pool.capacity()]
+    return TargetMatch(
+        target=name,
+        hosts=tuple(host for host, why in lacking if not why),
+        reasons=tuple(why for _, why in lacking if why),
+    )
+
+
+def _estimate(ledger: Ledger, spec: JobSpec, digest: str) -> tuple[dict[str, float], bool]:
+    """Seconds by part, from the newest measured job on the same model where there is one."""
+    trial, prepare, measured = GUESSED_TRIAL_S, GUESSED_PREPARE_S, False
+    for job in ledger.jobs(limit=20):
+        prepared = ledger.prepared(job.id, job.spec.targets[0].name)
+        done = ledger.trials(job.id, [TrialState.DONE])
+        if prepared is None or prepared[1].inspection.digest != digest or not done:
+            continue
+        measurements = [ledger.measurement(job.id, t.number, Tier.SCREEN) for t in done[:10]]
+        spent = [sum(m.seconds.values()) for m in measurements if m is not None]
+        if spent:
+            trial, measured = sum(spent) / len(spent), True
+            prepare = sum(prepared[1].seconds.values())
+            break
+    search = trial * spec.search.trials
+    if spec.search.time_s is not None:
+        search = min(search, spec.search.time_s)
+    parts = {"prepare": prepare, "trial": trial, "search": search, "finals": GUESSED_FINALS_S}
+    return {**parts, "all": prepare + search + GUESSED_FINALS_S}, measured

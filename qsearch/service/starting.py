@@ -1,0 +1,80 @@
+"""`init`, `inspect` and `bench`: work on a model file without a job."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from qsearch.contracts.choices import AVAILABLE
+from qsearch.contracts.errors import ModelError, UsageError
+from qsearch.contracts.job import ModelRef
+from qsearch.contracts.layer import Inspection
+from qsearch.contracts.measurement import Tier
+from qsearch.contracts.views import BenchView
+from qsearch.contracts.work import BenchOrder, BenchResult, InspectOrder, WorkKind
+from qsearch.service.preparing import INSPECT_DEADLINE_S, expect
+from qsearch.service.workplace import Workplace
+from qsearch.spec.targets import find_target
+from qsearch.spec.template import write_example, write_spec
+
+#: the target whose op × choice table `inspect` shows
+HERE = "this-machine"
+
+
+def init(place: Workplace, model: str, *, data: str, metric: str, example: str, out: Path) -> Path:
+    """Write a runnable spec for a model file, or copy a packaged example."""
+    if bool(model) == bool(example):
+        raise UsageError("give a model file or --example NAME, and not both", "qsearch init model.onnx --data x.npz")
+    if example:
+        return write_example(example, out)
+    path = _file(model)
+    samples = None if not data else _file(data)
+    return write_spec(out, model=path, data=samples, metric=metric, inspection=inspect(place, model))
+
+
+def inspect(place: Workplace, model: str) -> Inspection:
+    """Layers, sizes and inputs of a model file."""
+    target = find_target(HERE, None)
+    order = InspectOrder(model=ModelRef(path=str(_file(model))), target=target, choices=AVAILABLE)
+    result, scratch = place.workshop("inspect").do(WorkKind.INSPECT, "inspect", order, target, INSPECT_DEADLINE_S)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return expect(result, Inspection)
+
+
+def bench(
+    place: Workplace, models: Sequence[str], *, data: str, target: str, tier: Tier, shapes: Sequence[str]
+) -> BenchView:
+    """Time model files against the first of them."""
+    if len(models) < 2:
+        raise UsageError("bench compares: give at least two model files", "qsearch bench fp32.onnx int8.onnx")
+    where = find_target(target or HERE, Path.cwd())
+    order = BenchOrder(
+        models=tuple(str(_file(m)) for m in models),
+        data=str(_file(data)) if data else "",
+        target=where,
+        tier=tier,
+        seed=0,
+        shapes=dict(_shape(s) for s in shapes),
+    )
+    result, scratch = place.workshop("bench").do(WorkKind.BENCH, "bench", order, where, 900.0)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return BenchView(models=tuple(models), result=expect(result, BenchResult))
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    axis, equals, sizes = text.partition("=")
+    try:
+        found = tuple(int(s) for s in sizes.split(","))
+    except ValueError:
+        found = ()
+    if not equals or not found or min(found) < 1:
+        raise UsageError(f"{text!r} is no shape", "Write AXIS=SIZE[,SIZE...], for example sequence=32,128")
+    return axis, found
+
+
+def _file(name: str) -> Path:
+    path = Path(name).expanduser().resolve()
+    if not path.is_file():
+        raise ModelError(f"no file {path}", "Give the path of an existing file.")
+    return path

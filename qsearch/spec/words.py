@@ -1,0 +1,75 @@
+"""The words a spec may use: what this version can do, what the design knows, and what was meant.
+
+NOTE: a word is refused in one of two ways. A word that the design knows and this version cannot
+honour is told apart from a typing mistake, because "did you mean" would send its user to a
+different thing than the one that was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from qsearch.contracts.choices import AVAILABLE, Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The words of one key."""
+
+    #: what one word is, for messages: "choice", "runtime"
+    noun: str
+    #: what this version can honour, in the order messages list it
+    available: tuple[str, ...]
+    #: what the design knows beside it
+    planned: tuple[str, ...] = ()
+
+    def objection(self, word: str) -> str:
+        """Why `word` cannot be used, in one clause; empty when it can."""
+        if word in self.available:
+            return ""
+        known = ", ".join(self.available)
+        if word in self.planned:
+            return f"{word} is not available in this version; available: {known}"
+        meant = did_you_mean(word, (*self.available, *self.planned)) or f"available: {known}"
+        return f'unknown {self.noun} "{word}"; {meant}'
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean "..."?` for the nearest known word; empty when none is near."""
+    spelled = {name.lower(): name for name in known}
+    close = get_close_matches(word.lower(), spelled, n=1, cutoff=0.6)
+    return f'did you mean "{spelled[close[0]]}"?' if close else ""
+
+
+def meant_or_known(word: str, known: Iterable[str]) -> str:
+    """`did you mean "..."?`, or all known words when none is near."""
+    names = tuple(known)
+    return did_you_mean(word, names) or f"known: {', '.join(names)}"
+
+
+CHOICES = Vocabulary("choice", tuple(AVAILABLE), tuple(c for c in Choice if c not in AVAILABLE))
+OBJECTIVES = Vocabulary("objective", ("latency", "drop", "size", "memory"), ("energy", "throughput"))
+SAMPLERS = Vocabulary("sampler", ("tpe", "nsga2", "random"), ("frontier", "nsga3", "gp", "grid"))
+PRECISIONS = Vocabulary("precision", ("quick", "screen"), ("final", "nightly"))
+RUNTIMES = Vocabulary("runtime", ("onnxruntime",), ("openvino", "tensorrt", "qnn", "torch"))
+PROVIDERS = Vocabulary("provider", ("CPU",), ("CUDA", "TensorRT", "QNN", "CoreML", "DirectML"))
+SPLITS = Vocabulary("way to split", ("auto",))
+#: the metrics of `qsearch.measure.metrics`, repeated here so that reading a spec needs no numpy; a test compares
+METRICS = Vocabulary(
+    "metric",
+    (
+        "top1",
+        "top5",
+        "mrr",
+        "retrieval@1",
+        "retrieval@5",
+        "retrieval@10",
+        "agreement-to-fp32",
+        "cosine-to-fp32",
+        "mse-to-fp32",
+    ),
+    ("f1", "sqnr", "cer", "perplexity", "map"),
+)
+COLORS = Vocabulary("color", ("auto", "always", "never"))

@@ -1,0 +1,124 @@
+"""The port `Desk`, answering fixed records and remembering what it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import report_records as records
+
+from qsearch.contracts.desk import Desk, Watcher
+from qsearch.contracts.front import Best
+from qsearch.contracts.job import Job, JobSpec, JobState
+from qsearch.contracts.layer import Inspection
+from qsearch.contracts.measurement import Tier
+from qsearch.contracts.trial import TrialState
+from qsearch.contracts.views import (
+    BenchView,
+    BestQuery,
+    Check,
+    ExportReceipt,
+    FrontRow,
+    FrontView,
+    JobStatus,
+    Overrides,
+    Plan,
+    QueryResult,
+    TrialView,
+)
+
+
+class MemoryDesk:
+    """Every answer is an attribute that a test may replace; `error` is raised by whatever is asked."""
+
+    def __init__(self) -> None:
+        self.flags: Mapping[str, str | None] = {}
+        self.opened = 0
+        self.closed = 0
+        self.error: BaseException | None = None
+        self.asked: dict[str, object] = {}
+        self.the_status = records.status()
+        self.the_best = records.best()
+        self.the_front = records.front()
+        self.the_plan = records.plan()
+        self.the_receipt = records.receipt()
+        self.the_jobs: tuple[Job, ...] = (records.job(),)
+
+    def init(self, model: str, *, data: str, metric: str, example: str, out: Path) -> Path:
+        self._ask(model=model, data=data, metric=metric, example=example, out=out)
+        return out
+
+    def validate(self, spec: Path) -> JobSpec:
+        self._ask(spec=spec)
+        return records.job().spec
+
+    def plan(self, spec: Path, overrides: Overrides) -> Plan:
+        self._ask(spec=spec, overrides=overrides)
+        return self.the_plan
+
+    def run(self, spec: Path, overrides: Overrides, watch: Watcher) -> JobStatus:
+        self._ask(spec=spec, overrides=overrides)
+        for done in range(31):
+            watch(records.progress(done))
+        return self.the_status
+
+    def resume(self, job: str, overrides: Overrides, watch: Watcher) -> JobStatus:
+        self._ask(job=job, overrides=overrides)
+        watch(records.progress())
+        return self.the_status
+
+    def jobs(self, *, limit: int, states: Sequence[JobState]) -> Sequence[Job]:
+        self._ask(limit=limit, states=tuple(states))
+        return self.the_jobs
+
+    def status(self, job: str) -> JobStatus:
+        self._ask(job=job)
+        return self.the_status
+
+    def trials(self, job: str, *, states: Sequence[TrialState]) -> Sequence[FrontRow | TrialView]:
+        self._ask(job=job, states=tuple(states))
+        return (*self.the_front.rows, records.failed())
+
+    def front(self, job: str, target: str) -> FrontView:
+        self._ask(job=job, target=target)
+        return self.the_front
+
+    def best(self, job: str, query: BestQuery) -> Best:
+        self._ask(job=job, query=query)
+        return self.the_best
+
+    def show(self, trial: str) -> TrialView:
+        self._ask(trial=trial)
+        return records.shown()
+
+    def inspect(self, model: str) -> Inspection:
+        self._ask(model=model)
+        return records.inspection()
+
+    def bench(self, models: Sequence[str], *, data: str, target: str, tier: Tier, shapes: Sequence[str]) -> BenchView:
+        self._ask(models=tuple(models), data=data, target=target, tier=tier, shapes=tuple(shapes))
+        return records.bench()
+
+    def export(self, trial: str, out: Path, *, verify: bool, force: bool) -> ExportReceipt:
+        self._ask(trial=trial, out=out, verify=verify, force=force)
+        return self.the_receipt
+
+    def query(self, sql: str, *, limit: int, timeout_s: float) -> QueryResult:
+        self._ask(sql=sql, limit=limit, timeout_s=timeout_s)
+        return records.rows_of_query()
+
+    def doctor(self, *, self_test: bool) -> Sequence[Check]:
+        self._ask(self_test=self_test)
+        return records.checks()
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def _ask(self, **asked: object) -> None:
+        self.asked = asked
+        if self.error is not None:
+            raise self.error
+
+
+#: a type checker's proof that the port is implemented
+PORT: type[Desk] = MemoryDesk

@@ -1,0 +1,139 @@
+"""The schedule and the warm-up as pure functions: balance, stopping, clocks that are injected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice, pairwise
+
+import pytest
+
+from qsearch.contracts.measurement import Tier
+from qsearch.measure.protocol import (
+    BLOCK_NS,
+    LONGEST_BLOCK_NS,
+    PLANS,
+    block_runs,
+    load_order,
+    rounds,
+    settle,
+    timed,
+    warm_up,
+)
+
+
+class Clock:
+    """Moves only when work is done."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_arms_go_r_c_c_r_and_both_alternate_over_sessions(seed: int) -> None:
+    for session in range(6):
+        for first, second in list(pairwise(islice(rounds("RC", session, seed), 12)))[::2]:
+            assert sorted(first) == ["C", "R"]
+            assert second == first[::-1]
+    assert {load_order("RC", s, seed)[0] for s in (0, 1)} == {"R", "C"}
+    assert {next(rounds("RC", s, seed))[0] for s in (0, 1)} == {"R", "C"}
+    assert Counter(load_order("RC", s, seed)[0] for s in range(6)) == {"R": 3, "C": 3}
+
+
+def test_seeds_decide_who_begins() -> None:
+    assert {load_order("RC", 0, seed)[0] for seed in range(4)} == {"R", "C"}
+    assert {(load_order("RC", 0, s)[0], next(rounds("RC", 0, s))[0]) for s in range(4)} == {
+        (a, b) for a in "RC" for b in "RC"
+    }
+
+
+@pytest.mark.parametrize("arms", ["RAB", "RABC", "RABCDEF"])
+def test_many_arms_stand_everywhere_equally_often(arms: str) -> None:
+    places = Counter(
+        (arm, place) for order in islice(rounds(arms, 0, 0), 2 * len(arms)) for place, arm in enumerate(order)
+    )
+    assert set(places.values()) == {2}
+    loaded = {load_order(arms, session, 1) for session in range(6)}
+    assert len(loaded) == 6
+    assert all(sorted(order) == sorted(arms) for order in loaded)
+
+
+def test_blocks_are_long_enough_for_the_fast_and_not_endless_for_the_slow() -> None:
+    assert block_runs([10_000_000, 10_000_000]) == 5
+    assert block_runs([60_000_000, 30_000_000]) == 3
+    assert block_runs([1_000, 1_000]) * 1_000 >= BLOCK_NS
+    assert block_runs([100_000, 100_000_000]) * 100_000_000 <= LONGEST_BLOCK_NS
+    assert block_runs([10**9, 10**9]) == 3
+    assert block_runs([0, 0]) > 0
+
+
+def test_plans_are_the_table() -> None:
+    quick, screen, final = PLANS[Tier.QUICK], PLANS[Tier.SCREEN], PLANS[Tier.FINAL]
+    assert (quick.sessions, quick.most_pairs) == (1, 6)
+    assert (screen.sessions, screen.least_pairs, screen.most_pairs, screen.half_width) == (2, 4, 12, 0.02)
+    assert (screen.cap_s, final.sessions, final.most_pairs) == (20, 6, 6)
+
+
+def test_a_session_ends_on_width_or_time_or_number_and_never_in_the_middle_of_an_abba() -> None:
+    plan = PLANS[Tier.SCREEN]
+    assert not plan.enough(0, 4, 4, 0.03, 1)
+    assert plan.enough(0, 4, 4, 0.02, 1)
+    assert not plan.enough(0, 5, 5, 0.001, 1)
+    assert not plan.enough(0, 4, 3, 0.001, 1)
+    assert plan.enough(0, 12, 12, 1.0, 1)
+    assert plan.enough(0, 2, 2, 1.0, 10)
+    assert not plan.enough(1, 2, 2, 1.0, 10)
+    assert plan.enough(1, 2, 0, 1.0, 20)
+    assert not plan.enough(0, 12, 8, 1.0, 1)
+    assert plan.enough(0, 18, 8, 1.0, 1)
+
+
+def test_warm_up_doubles_and_ends_when_two_windows_agree() -> None:
+    clock, calls = Clock(), []
+
+    def run(index: int) -> None:
+        calls.append(index)
+        clock.now += 20_000_000 if len(calls) < 5 else 10_000_000
+
+    warmth = warm_up(run, clock, cap_s=5)
+    assert warmth.steady
+    assert warmth.median_ns == 10_000_000
+    assert 0.5 <= warmth.seconds < 2
+    assert calls[:7] == [0, 0, 1, 0, 1, 2, 3]
+
+
+def test_warm_up_that_never_agrees_says_so() -> None:
+    clock = Clock()
+
+    def run(index: int) -> None:
+        clock.now = int(clock.now * 1.03) + 5_000_000
+
+    warmth = warm_up(run, clock, cap_s=1.5)
+    assert not warmth.steady
+    assert 1.5 <= warmth.seconds < 2.5
+
+
+def test_one_slow_inference_does_not_overrun_the_cap_by_much() -> None:
+    clock = Clock()
+
+    def run(index: int) -> None:
+        clock.now += 1_000_000_000
+
+    warmth = warm_up(run, clock, cap_s=1.5)
+    assert warmth.seconds <= 3
+
+
+def test_timing_numbers_its_inputs_and_settling_has_both_floors() -> None:
+    clock, calls = Clock(), []
+
+    def run(index: int) -> None:
+        calls.append(index)
+        clock.now += 6_000_000
+
+    assert timed(run, clock, 7, 3) == [6_000_000] * 3
+    assert calls == [7, 8, 9]
+    calls.clear()
+    settle(run, clock, 7)
+    assert calls == [7, 7]

@@ -1,0 +1,157 @@
+"""One function per noun: document, rows and tables say the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import report_records as records
+
+from qsearch.contracts.choices import Choice
+from qsearch.contracts.verdict import Verdict
+from qsearch.report.answer import Answer
+from qsearch.report.bests import best_answer, versus_text
+from qsearch.report.checks import checks_answer
+from qsearch.report.exports import receipt_answer, verdict
+from qsearch.report.jobs import jobs_answer, status_answer
+from qsearch.report.models import bench_answer, inspection_answer
+from qsearch.report.plans import plan_answer, possible, spec_answer
+from qsearch.report.progress import fraction_done, progress_line
+from qsearch.report.queries import query_answer
+from qsearch.report.trial import sample_counts, trial_answer
+from qsearch.report.trial_rows import pooled_references
+from qsearch.report.trials import fronts_answer, trials_answer
+from qsearch.report.writers import FORMS, write
+
+ANSWERS: dict[str, Callable[[], Answer]] = {
+    "jobs": lambda: jobs_answer([records.job()]),
+    "status": lambda: status_answer(records.status()),
+    "running": lambda: status_answer(records.status(bests=(), progress=records.progress())),
+    "trials": lambda: trials_answer("j1", [*records.front().rows, records.failed()]),
+    "pareto": lambda: fronts_answer([records.front()]),
+    "best": lambda: best_answer(records.best()),
+    "early": lambda: best_answer(records.best(drop=None, versus_uniform=None, feasible=False)),
+    "trial": lambda: trial_answer(records.shown()),
+    "failed": lambda: trial_answer(records.failed()),
+    "model": lambda: inspection_answer("m.onnx", records.inspection()),
+    "timings": lambda: bench_answer(records.bench()),
+    "spec": lambda: spec_answer(records.job().spec),
+    "plan": lambda: plan_answer(records.plan("unwise")),
+    "export": lambda: receipt_answer(records.receipt()),
+    "query": lambda: query_answer(records.rows_of_query()),
+    "checks": lambda: checks_answer(records.checks()),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_every_answer_can_be_written_in_every_form(name: str) -> None:
+    answer = ANSWERS[name]()
+    for form in FORMS:
+        assert write(answer, form)
+    assert json.loads(write(answer, "json"))["schema"] == f"qsearch.{answer.noun}/1"
+    for table in answer.tables:
+        assert all(len(line.cells) == len(table.columns) for line in table.lines)
+        assert table.right <= set(table.columns)
+
+
+def test_best_has_exactly_the_promised_keys() -> None:
+    document = json.loads(write(best_answer(records.best()), "json"))
+    assert list(document) == [
+        "schema",
+        "trial",
+        "target",
+        "rule",
+        "reason",
+        "speedup",
+        "latency_p50_ms",
+        "drop",
+        "size_bytes",
+        "choices",
+    ]
+    assert list(document["speedup"]) == ["value", "low", "high", "sessions", "verdict"]
+    assert document["drop"] == {"value": 0.006, "low": 0.001, "high": 0.011, "n": 1500}
+    assert document["choices"]["head"] == "fp32"
+
+
+def test_best_before_the_finals_has_no_drop() -> None:
+    assert json.loads(write(best_answer(records.best(drop=None)), "json"))["drop"] is None
+
+
+def test_the_pick_is_compared_with_the_best_uniform_in_words() -> None:
+    best = records.best()
+    assert versus_text(best) == "faster than uniform int8-dynamic (trial 1): 1.05× [1.03, 1.08] head to head"
+    tie = replace(best.versus_uniform, verdict=Verdict.UNRESOLVED)  # type: ignore[type-var]
+    assert versus_text(replace(best, versus_uniform=tie)).startswith("not told apart from")
+    uniform = dict.fromkeys(records.LAYERS, Choice.INT8_DYNAMIC)
+    assert versus_text(replace(best, versus_uniform=None, choices=uniform)) == "the pick is itself uniform"
+
+
+def test_infeasible_is_said_where_the_pick_stands() -> None:
+    table = best_answer(records.best(feasible=False)).tables[0]
+    assert "closest" in table.lines[0].cells[1]
+
+
+def test_rows_of_a_front_use_the_finals_and_the_pooled_reference() -> None:
+    rows = {row["trial"]: row for row in fronts_answer([records.front()]).rows}
+    pick = rows["j1/4"]
+    assert pick["speedup"] == pytest.approx(1.58)
+    assert pick["sessions"] == 6
+    assert pick["latency_p50_ms"] == pytest.approx(10.0 / 1.58)
+    assert (pick["drop_search"], pick["drop_search_n"], pick["drop"], pick["drop_n"]) == (0.004, 500, 0.006, 1500)
+    assert rows["j1/0"]["drop"] is None
+
+
+def test_pooling_leaves_out_what_is_not_finite() -> None:
+    row = records.row(1, 1.5, 0.0, Choice.FP32)
+    other = replace(row, result=replace(row.result, latency=records.latency(1.0, reference_ms=math.nan)))
+    assert pooled_references([row, other]) == {("cpu-1thread", "mk"): 10.0}
+
+
+def test_a_front_lists_members_and_ties_before_the_dominated() -> None:
+    rows = fronts_answer([records.front()]).rows
+    assert [row["rank"] == 2 for row in rows] == sorted(row["rank"] == 2 for row in rows)
+
+
+def test_failed_trials_show_their_cause() -> None:
+    answer = trials_answer("j1", [records.failed()])
+    assert answer.rows[0]["cause"] == "native-crash"
+    assert answer.tables[0].lines[0].cells[-1] == "native-crash: died by signal 11"
+
+
+def test_show_counts_raw_samples_and_rejected_blocks() -> None:
+    counts = sample_counts(records.sitting())
+    assert counts["candidate"] == {"samples": 6, "blocks": 2, "rejected_blocks": 1}
+    document = json.loads(write(trial_answer(records.shown()), "json"))
+    assert document["samples"]["fp32"]["samples"] == 6
+    assert document["export"] == "qsearch export j1/4 -o DIR --verify"
+
+
+def test_plans_that_are_impossible() -> None:
+    assert possible(records.plan("unwise"))
+    assert not possible(records.plan("impossible: smallest reachable 46.7 MiB"))
+
+
+def test_export_verdicts() -> None:
+    assert verdict(records.receipt()) is True
+    assert verdict(records.receipt("p50 differs")) is False
+    asked = records.receipt()
+    assert verdict(replace(asked, verification=replace(asked.verification, measured=None))) is None
+
+
+def test_columns_of_one_name_are_told_apart() -> None:
+    answer = query_answer(records.rows_of_query())
+    assert answer.document["columns"] == ["n", "n_2", "blob"]
+    assert answer.rows[0] == {"n": 1, "n_2": "=1+1", "blob": "<2 bytes>"}
+    assert "--limit" in answer.tables[0].notes[0]
+
+
+def test_progress_is_one_line() -> None:
+    line = progress_line(records.progress())
+    assert "\n" not in line
+    assert "12/30" in line
+    assert "1 min 30 s to go" in line
+    assert "1.60× [1.57, 1.63]" in line
+    assert fraction_done(records.progress(budget=0)) == 0.0

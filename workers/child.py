@@ -1,0 +1,235 @@
+"""The disposable measuring child: one model, one process, then gone.
+
+    python -I path/to/workers/child.py          orders on stdin, answers on stdout (qsearch.measure.wire)
+
+Started by path, possibly by the Python of another virtual environment, so it imports the standard
+library, numpy and its runtime only.
+
+NOTE: our own folder goes to the *end* of the import path. The numpy and the runtime of the environment
+that was chosen must win, or the measurement would be of another one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from qsearch.contracts.causes import Cause
+from qsearch.contracts.errors import InputError, ModelError, QSearchError, Unsupported, WorkFailed
+from qsearch.contracts.runtime import Loaded
+from qsearch.contracts.target import Target
+from qsearch.contracts.task import Array, Feeds
+from qsearch.measure import protocol, wire
+from qsearch.measure.runtimes import runtime_named
+from qsearch.measure.samples import SampleWriter, read_samples, stream_feeds
+from qsearch.measure.telemetry import Probe, between
+
+_PR_SET_PDEATHSIG = 1
+_clock = time.perf_counter_ns
+
+
+def main() -> int:
+    """Answer one order; 0 when it was carried out, 1 when a Failure was sent instead."""
+    orders, answers = _take_over_pipes()
+    _die_with_parent()
+    try:
+        order = wire.decode(orders.readline(wire.LONGEST_LINE))
+        if isinstance(order, wire.ArmOrder):
+            _serve(order, orders, answers)
+        elif isinstance(order, wire.PredictOrder):
+            _pin(order.cpus)
+            _send(answers, _predict(order))
+        else:
+            raise Unsupported(f"a child carries out an ArmOrder or a PredictOrder, found {type(order).__name__}")
+    except WorkFailed as error:
+        _send(answers, wire.Failure(cause=error.cause, message=error.message, hint=error.hint))
+        return 1
+    except InputError as error:
+        _send(answers, wire.Failure(cause=Cause.BAD_MODEL, message=error.message, hint=error.hint))
+        return 1
+    except MemoryError as error:
+        _send(answers, wire.Failure(cause=Cause.OUT_OF_MEMORY, message=f"out of memory in Python: {error}"))
+        return 1
+    return 0
+
+
+def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Move both pipes away from descriptors 0 and 1.
+
+    Native libraries print to descriptor 1; from here on that is stderr, which nobody parses.
+    """
+    orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return orders, answers
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent is gone, even inside native code."""
+    parent = os.getppid()
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    except (OSError, AttributeError):
+        return  # not Linux; the end of stdin still ends the child between two blocks
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _serve(order: wire.ArmOrder, orders: BinaryIO, answers: BinaryIO) -> None:
+    """Load, warm up, then time a block for every turn until the orders end."""
+    _pin(order.cpus)
+    feeds = read_samples(Path(order.samples), limit=order.batches).feeds
+    if not feeds:
+        raise ModelError(f"{order.samples} holds no samples to measure with")
+    digest = _digest(order.model)
+    before = _clock()
+    version, loaded = _load(order.model, order.target)
+    load_ms = (_clock() - before) / 1e6
+    run = _runner(loaded, feeds)
+    first_ms = protocol.timed(run, _clock, 0, 1)[0] / 1e6
+    warmth = protocol.warm_up(run, _clock, order.warmup_cap_s)
+    ready = wire.Warm(
+        model_sha256=digest,
+        runtime=version,
+        load_ms=load_ms,
+        first_ms=first_ms,
+        warmup_s=warmth.seconds,
+        steady=warmth.steady,
+        median_ns=warmth.median_ns,
+        facts=_facts(),
+    )
+    _send(answers, ready)
+    probe = Probe(cpus=order.cpus, clock=_clock)
+    while line := orders.readline(wire.LONGEST_LINE):
+        turn = wire.decode(line)
+        if not isinstance(turn, wire.Turn):
+            raise Unsupported(f"an arm waits for a Turn, found {type(turn).__name__}")
+        _send(answers, _block(run, turn, probe))
+
+
+def _block(run: Callable[[int], object], turn: wire.Turn, probe: Probe) -> wire.Times:
+    protocol.settle(run, _clock, turn.first)
+    before = probe.read()
+    samples = protocol.timed(run, _clock, turn.first, turn.runs)
+    return wire.Times(
+        samples_ns=tuple(samples), telemetry=between(before, probe.read()), peak_rss_bytes=_peak_rss_bytes()
+    )
+
+
+def _predict(order: wire.PredictOrder) -> wire.Predictions:
+    """Run every batch once; memory holds one batch at a time."""
+    digest = _digest(order.model)
+    version, loaded = _load(order.model, order.target)
+    shapes: dict[str, tuple[int, str]] = {}
+    done = 0
+    with SampleWriter(Path(order.out)) as writer:
+        for size, feeds in stream_feeds(Path(order.samples)):
+            outputs = loaded.run(feeds)
+            for name, array in outputs.items():
+                _check_output(name, array, size, done, shapes)
+            writer.add(outputs, size)
+            done += size
+        writer.finish({})
+    # Before the operators are counted: that loads the model a second time.
+    peak = _peak_rss_bytes()
+    return wire.Predictions(
+        model_sha256=digest, runtime=version, float_ops=loaded.float_ops(), peak_rss_bytes=peak, facts=_facts()
+    )
+
+
+def _check_output(name: str, array: Array, size: int, done: int, shapes: dict[str, tuple[int, str]]) -> None:
+    found = list(np.shape(array))
+    if not found or found[0] != size:
+        raise WorkFailed(Cause.BAD_MODEL, f"output {name}: expected {size} samples on its first axis, found {found}")
+    kind = (len(found), array.dtype.name)
+    if shapes.setdefault(name, kind) != kind:
+        raise WorkFailed(
+            Cause.BAD_MODEL,
+            f"output {name} changed from {shapes[name][1]} of {shapes[name][0]} axes to {kind[1]} of {kind[0]}",
+        )
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        bad = int(np.flatnonzero(np.isnan(array).reshape(size, -1).any(axis=1))[0])
+        raise WorkFailed(Cause.BAD_MODEL, f"output {name} is not a number for sample {done + bad}")
+
+
+def _load(model: str, target: Target) -> tuple[str, Loaded]:
+    runtime = runtime_named(target.runtime)
+    return runtime.version(), runtime.load(Path(model), target)
+
+
+def _runner(loaded: Loaded, feeds: tuple[Feeds, ...]) -> Callable[[int], object]:
+    count, run = len(feeds), loaded.run
+    return lambda index: run(feeds[index % count])
+
+
+def _pin(cpus: tuple[int, ...]) -> None:
+    """These CPUs and ordinary niceness, before the runtime makes its threads."""
+    try:
+        os.sched_setaffinity(0, cpus)
+    except (OSError, ValueError) as error:
+        raise Unsupported(f"cannot pin to the CPUs {list(cpus)}: {error}") from error
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+    except PermissionError:
+        return  # lowered by whoever started us; it is told among the facts
+
+
+def _facts() -> Mapping[str, str]:
+    return {
+        "affinity": ",".join(str(cpu) for cpu in sorted(os.sched_getaffinity(0))),
+        "nice": str(os.getpriority(os.PRIO_PROCESS, 0)),
+        "omp_num_threads": os.environ.get("OMP_NUM_THREADS", ""),
+        "process_threads": str(len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else ""),
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+    }
+
+
+def _peak_rss_bytes() -> int:
+    """Largest resident memory of this process so far.
+
+    NOTE: the kernel's `ru_maxrss` survives exec: a child started by a parent of 2 GB reports 2 GB.
+    The high-water mark of the address space starts anew, so it goes first.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _digest(model: str) -> str:
+    try:
+        with open(model, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot read {model}: {error.strerror}") from error
+
+
+def _send(answers: BinaryIO, message: wire.Message) -> None:
+    answers.write(wire.encode(message))
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main())
+    except QSearchError as error:
+        # Our own words were not understood: versions differ. Said on stderr, read by the parent.
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None

@@ -1,0 +1,180 @@
+"""The parent's end of a measuring child: start it, ask it, understand its death, leave nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from qsearch.contracts.causes import Cause
+from qsearch.contracts.errors import DataError, WorkFailed
+from qsearch.measure import wire
+
+CHILD = Path(__file__).with_name("child.py")
+#: How much of a child's stderr is kept, bytes; the rest of a flood is read and dropped.
+_TAIL = 8192
+_CHUNK = 65536
+#: After the last word, a child gets so long to end by itself, seconds.
+_GRACE_S = 5.0
+
+
+class ChildProcess:
+    """One child in a process group of its own. Use as a context manager: leaving it kills the group.
+
+    NOTE: stderr is only read while an answer is awaited. An arm that is not on turn and writes a flood
+    is stopped by the full pipe, which is right: it has no business running.
+    """
+
+    def __init__(self, name: str, python: str, threads: int, inherit: Sequence[int] = ()) -> None:
+        """Start it.
+
+        Args:
+            name: for messages.
+            python: the interpreter, of any environment that has numpy and the runtime.
+            threads: told to OpenMP and BLAS, which Ray and shells set to something else.
+            inherit: descriptors the child keeps open, such as the machine's lock.
+
+        Raises:
+            WorkFailed: INFRA, the interpreter cannot be started.
+        """
+        self._name, self._said, self._tail = name, b"", b""
+        self._ooms = _oom_kills()
+        try:
+            self._process = subprocess.Popen(
+                [python, "-I", str(CHILD)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_environment(threads),
+                pass_fds=tuple(inherit),
+                start_new_session=True,
+                bufsize=0,
+            )
+        except OSError as error:
+            raise WorkFailed(Cause.INFRA, f"cannot start {python}: {error.strerror}") from error
+        self._pipes = selectors.DefaultSelector()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                os.set_blocking(pipe.fileno(), False)
+                self._pipes.register(pipe, selectors.EVENT_READ)
+
+    @property
+    def pid(self) -> int:
+        """Number of the process, which is also the number of its group."""
+        return self._process.pid
+
+    def ask(self, message: wire.Message, deadline_s: float) -> wire.Message:
+        """Send one message and wait for the answer.
+
+        Raises:
+            WorkFailed: what the child reported, or what became of it, with its last words.
+        """
+        try:
+            if self._process.stdin is not None:
+                self._process.stdin.write(wire.encode(message))
+        except BrokenPipeError:
+            pass  # it is dead; reading says how
+        line = self._line(time.monotonic() + deadline_s, deadline_s)
+        try:
+            answer = wire.decode(line)
+        except DataError as error:
+            raise WorkFailed(Cause.INFRA, f"{self._name}: {error.message}", self._words()) from error
+        if isinstance(answer, wire.Failure):
+            self._drain()
+            raise WorkFailed(answer.cause, f"{self._name}: {answer.message}", self._words(), answer.hint)
+        return answer
+
+    def close(self) -> None:
+        """Kill the child and everything it started; idempotent."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._pipes.close()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+    def __enter__(self) -> ChildProcess:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _line(self, until: float, allowed_s: float) -> bytes:
+        while b"\n" not in self._said:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise WorkFailed(
+                    Cause.TIMEOUT, f"{self._name} gave no answer in {allowed_s:g} s and was killed", self._words()
+                )
+            if len(self._said) > wire.LONGEST_LINE:
+                raise WorkFailed(Cause.INFRA, f"{self._name} wrote something else than answers", self._words())
+            for key, _ in self._pipes.select(left):
+                if not self._take(key) and key.fileobj is self._process.stdout:
+                    raise self._death()
+        line, _, self._said = self._said.partition(b"\n")
+        return line
+
+    def _take(self, key: selectors.SelectorKey) -> bool:
+        """Read what is there; False at the end of the pipe, which is then no longer watched."""
+        try:
+            chunk = os.read(key.fd, _CHUNK)
+        except BlockingIOError:
+            return True
+        if key.fileobj is self._process.stdout:
+            self._said += chunk
+        else:
+            self._tail = (self._tail + chunk)[-_TAIL:]
+        if not chunk:
+            self._pipes.unregister(key.fileobj)
+        return bool(chunk)
+
+    def _drain(self) -> None:
+        """Read the rest of stderr: bounded in time, because a grandchild may hold the pipe open."""
+        until = time.monotonic() + 1.0
+        while (left := until - time.monotonic()) > 0 and self._pipes.get_map():
+            ready = self._pipes.select(left)
+            for key, _ in ready:
+                self._take(key)
+
+    def _death(self) -> WorkFailed:
+        try:
+            code = self._process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            return WorkFailed(Cause.INFRA, f"{self._name} closed its answers and went on running", self._words())
+        self._drain()
+        words = self._words()
+        if code >= 0:
+            out_of_memory = "MemoryError" in words or "bad_alloc" in words
+            cause = Cause.OUT_OF_MEMORY if out_of_memory else Cause.INFRA
+            return WorkFailed(cause, f"{self._name} ended with exit code {code} before it answered", words)
+        number = signal.Signals(-code)
+        if (number == signal.SIGKILL and _oom_kills() > self._ooms) or "bad_alloc" in words:
+            return WorkFailed(Cause.OUT_OF_MEMORY, f"{self._name} was ended by {number.name} for memory", words)
+        return WorkFailed(Cause.NATIVE_CRASH, f"{self._name} died by {number.name}", words)
+
+    def _words(self) -> str:
+        return self._tail.decode(errors="replace").strip()
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """The parent's, without what would change Python, and with thread counts as the target asks."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    wanted = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    return {**kept, **dict.fromkeys(wanted, str(threads)), "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def _oom_kills() -> int:
+    """How many processes this kernel has killed for memory; 0 where it does not say."""
+    try:
+        rows = (line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+        return next((int(row[1]) for row in rows if row[0] == "oom_kill"), 0)
+    except OSError:
+        return 0

@@ -1,0 +1,120 @@
+"""`materialize`: the user's task, or an .npz, becomes three splits of tensors on disk. Once per job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from qsearch.contracts.causes import Cause
+from qsearch.contracts.errors import DataError, WorkFailed
+from qsearch.contracts.runtime import Loaded
+from qsearch.contracts.target import Target
+from qsearch.contracts.task import Feeds
+from qsearch.contracts.work import Materialized, MaterializeOrder
+from qsearch.measure.metrics import metric
+from qsearch.measure.ort import OnnxRuntime
+from qsearch.measure.samples import read_samples
+from workers.npz_data import npz_task
+from workers.scoring import is_builtin, user_code
+from workers.splits import SPLITS, split_file, write_splits
+
+
+def materialize(order: MaterializeOrder, scratch: Path, deadline_s: float) -> Materialized:
+    """Write `splits/` below scratch and say what is in it.
+
+    Raises:
+        WorkFailed: USER_ERROR from the task's code.
+        DataError: inputs that the model does not have, or of another type or rank.
+    """
+    out = scratch / "splits"
+    model = OnnxRuntime().load(Path(order.model.path), Target(name="probe"))
+    found = _from_task(order, out, deadline_s) if order.task else _from_npz(order, model, out)
+    if order.metric and order.task:
+        found = _rescored(found, order.metric)
+    for batch in order.batches:
+        for split in SPLITS:
+            _check_feeds(model, read_samples(split_file(out, split, batch)).feeds[0], split)
+    return found
+
+
+def _from_task(order: MaterializeOrder, out: Path, deadline_s: float) -> Materialized:
+    request: dict[str, object] = {"do": "materialize", "task": order.task, "folder": order.folder}
+    answer = user_code.ask(request | {"batches": list(order.batches), "out": str(out)}, deadline_s)
+    samples = answer["samples"]
+    if not isinstance(samples, Mapping):
+        raise WorkFailed(Cause.INFRA, "the task's child gave no counts of samples")
+    found = Materialized(
+        digest=str(answer["digest"]),
+        metric=str(answer["metric"]),
+        higher_is_better=bool(answer["higher_is_better"]),
+        score=str(answer["score"]),
+        samples={str(k): int(v) for k, v in samples.items()},
+    )
+    return _rescored(found, found.score) if is_builtin(found.score) else found
+
+
+def _from_npz(order: MaterializeOrder, model: Loaded, out: Path) -> Materialized:
+    if order.data is None:
+        raise DataError("the job has neither a task nor data", "Give `task: module:function` or `data: {path: x.npz}`.")
+    task, labelled = npz_task(Path(order.data.path), tuple(model.inputs()), order.seed)
+    notes: tuple[str, ...] = ()
+    score = order.metric
+    if not score:
+        score = "top1" if labelled else _fidelity(model, task.calibration.samples[0])
+        notes = () if labelled else (f"no labels: the metric is fidelity to fp32 ({score}), not accuracy",)
+    if metric(score).needs_labels and not labelled:
+        raise DataError(
+            f"metric {score} needs labels and {order.data.path} has no array named 'labels'",
+            "Add one label per sample as `labels`, or use metric: cosine-to-fp32.",
+        )
+    digest = write_splits(replace(task, metric=score, score=score), order.batches, out)
+    counts = {name: len(getattr(task, name).samples) for name in SPLITS}
+    return Materialized(
+        digest=digest,
+        metric=score,
+        higher_is_better=metric(score).higher_is_better,
+        score=score,
+        samples=counts,
+        notes=notes,
+    )
+
+
+def _rescored(found: Materialized, name: str) -> Materialized:
+    """The same samples under a built-in metric, or the user's other function."""
+    if is_builtin(name):
+        return replace(found, metric=name, score=name, higher_is_better=metric(name).higher_is_better)
+    return replace(found, metric=name.partition(":")[2], score=name)
+
+
+def _fidelity(model: Loaded, sample: Feeds) -> str:
+    """Top-1 agreement where the first output is a distribution over classes, else cosine."""
+    outputs = model.run({name: np.asarray(value)[None] for name, value in sample.items()})
+    first = np.asarray(next(iter(outputs.values())))
+    distribution = (
+        first.ndim == 2
+        and first.shape[1] > 1
+        and bool((first >= 0).all())
+        and bool(np.isclose(first.sum(), 1, atol=1e-3))
+    )
+    return "agreement-to-fp32" if distribution else "cosine-to-fp32"
+
+
+def _check_feeds(model: Loaded, feeds: Feeds, split: str) -> None:
+    wanted = model.inputs()
+    if set(feeds) != set(wanted):
+        raise DataError(
+            f"the {split} samples have the inputs {sorted(feeds)}; the model wants {sorted(wanted)}",
+            "Name the arrays exactly like the model's inputs (qsearch inspect MODEL lists them).",
+        )
+    for name, (dtype, shape) in wanted.items():
+        value = np.asarray(feeds[name])
+        if value.dtype.name != dtype:
+            raise DataError(f"input {name!r} of the {split} samples is {value.dtype.name}; the model wants {dtype}")
+        fits = value.ndim == len(shape) and all(
+            not isinstance(want, int) or want == got for want, got in zip(shape, value.shape, strict=True)
+        )
+        if not fits:
+            raise DataError(f"input {name!r} of the {split} samples has shape {value.shape}; the model wants {shape}")

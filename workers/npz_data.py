@@ -1,0 +1,76 @@
+"""Samples without Python: an .npz of arrays by input name, dealt into three splits."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from qsearch.contracts.errors import DataError
+from qsearch.contracts.task import Array, Split, Task
+
+#: the array that holds one label per sample
+LABELS = "labels"
+#: fewest samples worth dealing: 3 splits, and intervals over the scored ones
+FEWEST = 12
+#: calibration takes a sixth, and never more than this; ranges settle long before
+MOST_CALIBRATION = 128
+
+
+def npz_task(path: Path, inputs: Sequence[str], seed: int) -> tuple[Task, bool]:
+    """A task over the file's arrays, and whether it has labels.
+
+    The first axis of every array counts samples. They are shuffled by the seed; a sixth (128 at most)
+    calibrates, the rest is halved into search and held-out.
+
+    Raises:
+        DataError: missing, not an .npz, arrays that do not fit each other or the model's inputs.
+    """
+    arrays = npz_arrays(path)
+    labels = arrays.pop(LABELS, None)
+    missing = [name for name in inputs if name not in arrays]
+    if missing:
+        raise DataError(
+            f"{path} has no array {missing[0]!r}; it has {sorted(arrays)}",
+            f"Save one array per model input: np.savez({path.name!r}, {', '.join(inputs)}=..., labels=...)",
+        )
+    unknown = [name for name in arrays if name not in inputs]
+    if unknown:
+        raise DataError(
+            f"{path} has an array {unknown[0]!r} that is no input of the model {sorted(inputs)}, nor `{LABELS}`"
+        )
+    count = len(arrays[inputs[0]])
+    every = {**arrays, **({} if labels is None else {LABELS: labels})}
+    for name, array in every.items():
+        if array.ndim < 1 or len(array) != count:
+            raise DataError(
+                f"{path}: {name!r} has {np.shape(array)[:1]} samples, {inputs[0]!r} has {count}; axis 0 counts samples"
+            )
+    if count < FEWEST:
+        raise DataError(f"{path} has {count} samples; at least {FEWEST} are needed for three disjoint splits")
+    order = np.random.default_rng(seed).permutation(count)
+    calibration = min(MOST_CALIBRATION, count // 6)
+    middle = calibration + (count - calibration) // 2
+    parts = [order[:calibration], order[calibration:middle], order[middle:]]
+    first, second, third = (_split(arrays, labels, part) for part in parts)
+    return Task(metric="", score="", calibration=first, search=second, heldout=third), labels is not None
+
+
+def npz_arrays(path: Path) -> dict[str, Array]:
+    """Every array of an .npz by name; pickled objects are refused."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise DataError(f"{path} is a single array; expected an .npz with one array per model input")
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise DataError(f"no data file {path}") from error
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read as .npz: {error}", "Write it with numpy.savez.") from error
+
+
+def _split(arrays: Mapping[str, Array], labels: Array | None, rows: Array) -> Split:
+    samples = [{name: array[row] for name, array in arrays.items()} for row in rows]
+    return Split(samples=samples, labels={} if labels is None else {LABELS: labels[rows]})

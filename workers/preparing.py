@@ -1,0 +1,95 @@
+"""`inspect` and `prepare`: read a model; normalise, calibrate, quantize weights, score fp32."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from qsearch.contracts.candidate import Candidate
+from qsearch.contracts.choices import Choice
+from qsearch.contracts.layer import Inspection, Layer
+from qsearch.contracts.measurement import Accuracy
+from qsearch.contracts.target import Target
+from qsearch.contracts.task import Feeds
+from qsearch.contracts.work import InspectOrder, Prepared, PrepareOrder
+from qsearch.graph.inspection import inspect_model
+from qsearch.measure.fingerprint import saturates, this_machine
+from qsearch.measure.ort import OnnxRuntime
+from qsearch.measure.samples import read_samples, reshape_feeds, write_samples
+from qsearch.quantize import QUANTIZER
+from qsearch.quantize.assemble import assemble
+from qsearch.quantize.prepare import prepare_model
+from workers.scoring import accuracy, score_split
+from workers.sitting import Predicted, predict
+from workers.splits import split_file
+
+#: real samples that every arm runs in the same order; enough to be the data's mix, few enough to repeat
+LATENCY_SAMPLES = 64
+
+
+def inspect(order: InspectOrder, scratch: Path, deadline_s: float) -> Inspection:
+    """Layers, sizes and inputs of a model; nothing is run and nothing is written."""
+    inspection, _ = inspect_model(
+        Path(order.model.path), capabilities=OnnxRuntime().capabilities(), choices=order.choices
+    )
+    return inspection
+
+
+def prepare(order: PrepareOrder, scratch: Path, deadline_s: float) -> Prepared:
+    """Write `prepared/` below scratch; score fp32 on the search split on this machine.
+
+    NOTE: fp32's outputs on the search split are kept (`reference.npz`), so that metrics of fidelity
+    and the paired drop of every trial compare with one and the same run of the reference.
+    """
+    started = time.monotonic()
+    out = scratch / "prepared"
+    machine = this_machine()
+    exact = order.target.options.get("session.x64quantprecision") == "1"
+    model = prepare_model(
+        Path(order.model.path),
+        out,
+        calibration=read_samples(split_file(Path(order.splits), "calibration", order.target.batch)).feeds,
+        runtime=OnnxRuntime(),
+        target=order.target,
+        choices=order.choices,
+        weight_bits=7 if saturates(machine) and not exact else 8,
+    )
+    prepared_s = time.monotonic() - started
+    _write_latency_samples(order, out)
+    reference, predicted = _reference(order, out, model.inspection.layers, scratch, deadline_s)
+    return Prepared(
+        digest=model.digest,
+        inspection=model.inspection,
+        quantizer=QUANTIZER,
+        machine=machine,
+        circumstances=predicted.circumstances,
+        reference=reference,
+        notes=model.notes,
+        seconds={**model.seconds, "prepare": prepared_s, "reference": time.monotonic() - started - prepared_s},
+    )
+
+
+def all_fp32(layers: tuple[Layer, ...]) -> Candidate:
+    """The reference: every layer as it is."""
+    return Candidate(choices=dict.fromkeys((layer.id for layer in layers), Choice.FP32))
+
+
+def _write_latency_samples(order: PrepareOrder, out: Path) -> None:
+    found = read_samples(split_file(Path(order.splits), "search", order.target.batch))
+    feeds: list[Feeds] = [f for f, size in zip(found.feeds, found.sizes, strict=True) if size == order.target.batch]
+    feeds = (feeds or list(found.feeds))[:LATENCY_SAMPLES]
+    if order.shapes:
+        inputs = OnnxRuntime().load(Path(order.model.path), Target(name="probe")).inputs()
+        feeds = reshape_feeds(feeds, inputs, order.shapes)
+    write_samples(out / "latency.npz", feeds, {}, [order.target.batch] * len(feeds))
+
+
+def _reference(
+    order: PrepareOrder, prepared: Path, layers: tuple[Layer, ...], scratch: Path, deadline_s: float
+) -> tuple[Accuracy, Predicted]:
+    samples = split_file(Path(order.splits), "search", order.target.batch)
+    fp32 = assemble(prepared, all_fp32(layers), scratch / "fp32")
+    outputs = prepared / "reference.npz"
+    predicted = predict(fp32.path, order.target, samples, outputs, deadline_s=deadline_s)
+    scores = score_split(order.materialized, order.folder, samples, outputs, outputs, scratch)
+    return accuracy(scores, order.materialized, "search", None), predicted

@@ -1,0 +1,163 @@
+"""`trial`, `final` and `verify`: assemble candidates, sit them against fp32, score them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qsearch.contracts.candidate import Candidate
+from qsearch.contracts.choices import Choice
+from qsearch.contracts.machine import Circumstances
+from qsearch.contracts.measurement import Accuracy, Measurement, Sitting, Tier
+from qsearch.contracts.meter import Arm
+from qsearch.contracts.target import Target
+from qsearch.contracts.work import Finalist, FinalOrder, FinalResult, Materialized, TrialOrder
+from qsearch.measure.latency import summarise
+from qsearch.quantize.assemble import Assembled, assemble
+from workers.scoring import accuracy, score_split
+from workers.sitting import ChildMeter, Predicted, predict
+from workers.splits import split_file
+
+#: name of the reference arm in every sitting
+REFERENCE = "fp32"
+CANDIDATE = "candidate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Where a job's prepared model and data lie, and how they are scored."""
+
+    prepared: Path
+    splits: Path
+    materialized: Materialized
+    folder: str
+    target: Target
+
+    def arm(self, name: str, model: Assembled) -> Arm:
+        """The model as an arm over the job's latency samples."""
+        return Arm(
+            name=name,
+            model=model.path,
+            sha256=model.sha256,
+            target=self.target,
+            samples=self.prepared / "latency.npz",
+        )
+
+    def score(
+        self,
+        model: Path,
+        split: str,
+        reference: Accuracy | None,
+        reference_outputs: Path | None,
+        out: Path,
+        deadline_s: float,
+    ) -> tuple[Accuracy, Predicted]:
+        """Run a split through a model in a child and score it; `reference_outputs` None = it is fp32."""
+        samples = split_file(self.splits, split, self.target.batch)
+        predicted = predict(model, self.target, samples, out, deadline_s=deadline_s)
+        scores = score_split(self.materialized, self.folder, samples, out, reference_outputs or out, out.parent)
+        return accuracy(scores, self.materialized, split, reference), predicted
+
+
+def bench_of(order: TrialOrder | FinalOrder) -> Bench:
+    """The bench an order names."""
+    return Bench(
+        prepared=Path(order.prepared),
+        splits=Path(order.splits),
+        materialized=order.materialized,
+        folder=order.folder,
+        target=order.target,
+    )
+
+
+def fp32_like(candidate: Candidate) -> Candidate:
+    """The reference over the same layers."""
+    return Candidate(choices=dict.fromkeys(candidate.choices, Choice.FP32))
+
+
+def trial(order: TrialOrder, scratch: Path, deadline_s: float) -> Measurement:
+    """One candidate: assembled, timed against fp32 in interleaved blocks, scored on the search split."""
+    bench = bench_of(order)
+    clock = time.monotonic()
+    fp32 = assemble(bench.prepared, fp32_like(order.candidate), scratch / "fp32")
+    model = assemble(bench.prepared, order.candidate, scratch / "candidate")
+    assembled_s = time.monotonic() - clock
+    return measure(bench, fp32, model, order.reference, order.tier, order.seed, scratch, deadline_s, assembled_s)
+
+
+def measure(  # noqa: PLR0913, PLR0917 - what a trial is made of; a record of them would only rename it
+    bench: Bench,
+    fp32: Assembled,
+    model: Assembled,
+    reference: Accuracy,
+    tier: Tier,
+    seed: int,
+    scratch: Path,
+    deadline_s: float,
+    assembled_s: float = 0.0,
+) -> Measurement:
+    """Sit a model file against fp32 and score it on the search split."""
+    clock = time.monotonic()
+    arms = [bench.arm(REFERENCE, fp32), bench.arm(CANDIDATE, model)]
+    sitting = ChildMeter().sit(arms, tier, seed=seed)
+    sat_s = time.monotonic() - clock
+    scored, predicted = bench.score(
+        model.path, "search", reference, bench.prepared / "reference.npz", scratch / "outputs.npz", deadline_s
+    )
+    return Measurement(
+        tier=tier,
+        latency=summarise(sitting, CANDIDATE),
+        accuracy=scored,
+        size_bytes=model.size_bytes,
+        artifact_sha256=model.sha256,
+        peak_memory_bytes=peak_memory(sitting, CANDIDATE),
+        circumstances=circumstances_of(sitting, CANDIDATE),
+        sitting=sitting,
+        optimised_ops=predicted.float_ops,
+        seconds={"assemble": assembled_s, "sit": sat_s, "score": time.monotonic() - clock - sat_s},
+    )
+
+
+def final(order: FinalOrder, scratch: Path, deadline_s: float) -> FinalResult:
+    """fp32 and the finalists in one sitting, and all of them on the held-out split."""
+    bench = bench_of(order)
+    some = next(iter(order.finalists.values()))
+    fp32 = assemble(bench.prepared, fp32_like(some), scratch / "fp32")
+    models = {n: assemble(bench.prepared, c, scratch / f"candidate-{n}") for n, c in order.finalists.items()}
+    arms = [bench.arm(REFERENCE, fp32), *(bench.arm(str(n), m) for n, m in models.items())]
+    sitting = ChildMeter().sit(arms, Tier.FINAL, seed=order.seed)
+    outputs = scratch / "heldout-fp32.npz"
+    reference, _ = bench.score(fp32.path, "heldout", None, None, outputs, deadline_s)
+    finalists = []
+    for number, model in models.items():
+        heldout, _ = bench.score(
+            model.path, "heldout", reference, outputs, scratch / f"heldout-{number}.npz", deadline_s
+        )
+        finalists.append(_finalist(number, model, heldout, sitting, models))
+    return FinalResult(finalists=tuple(finalists), sitting=sitting, circumstances=circumstances_of(sitting, REFERENCE))
+
+
+def _finalist(
+    number: int, model: Assembled, heldout: Accuracy, sitting: Sitting, models: Mapping[int, Assembled]
+) -> Finalist:
+    others: Sequence[int] = [n for n in models if n != number]
+    return Finalist(
+        number=number,
+        latency=summarise(sitting, str(number)),
+        versus={n: summarise(sitting, str(number), against=str(n)) for n in others},
+        heldout=heldout,
+        artifact_sha256=model.sha256,
+        peak_memory_bytes=peak_memory(sitting, str(number)),
+    )
+
+
+def peak_memory(sitting: Sitting, arm: str) -> int:
+    """Largest resident memory of the arm's children, bytes."""
+    return max(run.peak_rss_bytes for run in sitting.runs if run.arm == arm)
+
+
+def circumstances_of(sitting: Sitting, arm: str) -> Circumstances:
+    """What the arm's first child reported."""
+    return next(run.circumstances for run in sitting.runs if run.arm == arm)

@@ -1,0 +1,142 @@
+"""`verify` and `bench`: whole model files, loaded as a user would load them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from qsearch.contracts.measurement import Measurement, Tier
+from qsearch.contracts.meter import Arm
+from qsearch.contracts.runtime import Loaded
+from qsearch.contracts.target import Target
+from qsearch.contracts.task import Array, Feeds
+from qsearch.contracts.work import BenchOrder, BenchResult, Verification, VerifyOrder
+from qsearch.graph.canary import write_canary
+from qsearch.measure.latency import summarise
+from qsearch.measure.ort import OnnxRuntime
+from qsearch.measure.samples import read_samples, reshape_feeds, write_samples
+from qsearch.quantize.assemble import assemble, write_model
+from workers.hashing import file_sha256
+from workers.npz_data import npz_arrays
+from workers.sitting import ChildMeter, predict, read_outputs
+from workers.splits import split_file
+from workers.trials import Bench, circumstances_of, fp32_like, measure
+
+#: extra slack on the ratio when a written file is measured again: a second sitting, another load
+RATIO_SLACK = 0.05
+#: batches stored with an exported model, inputs and outputs
+CHECK_BATCHES = 4
+#: rows of seeded random input when nobody gave data
+RANDOM_SAMPLES = 8
+#: length given to an axis the model leaves open, when inputs are made up
+OPEN_AXIS = 32
+
+
+def verify(order: VerifyOrder, scratch: Path, deadline_s: float) -> Verification:
+    """Write `export/model.onnx`; if asked, load that file, compare outputs bit by bit and measure it."""
+    bench = Bench(
+        prepared=Path(order.prepared),
+        splits=Path(order.splits),
+        materialized=order.materialized,
+        folder=order.folder,
+        target=order.target,
+    )
+    written = write_model(bench.prepared, order.candidate, scratch / "export" / "model.onnx")
+    trial = assemble(bench.prepared, order.candidate, scratch / "candidate")
+    samples = split_file(bench.splits, "search", order.target.batch)
+    _write_check(trial.path, order.target, samples, scratch / "export" / "check.npz")
+    if not order.measure:
+        return Verification(sha256=written.sha256, size_bytes=written.size_bytes, measured=None, disagreements=())
+    fp32 = assemble(bench.prepared, fp32_like(order.candidate), scratch / "fp32")
+    predict(trial.path, order.target, samples, scratch / "trial.npz", deadline_s=deadline_s)
+    measured = measure(bench, fp32, written, order.reference, Tier.SCREEN, order.seed, scratch, deadline_s)
+    differing = _differing(read_outputs(scratch / "trial.npz"), read_outputs(scratch / "outputs.npz"))
+    return Verification(
+        sha256=written.sha256,
+        size_bytes=written.size_bytes,
+        measured=measured,
+        disagreements=(*differing, *_disagreements(order.expected, measured)),
+    )
+
+
+def _write_check(model: Path, target: Target, samples: Path, out: Path) -> None:
+    """A few batches with the outputs the trial's model gives: what load.py compares with elsewhere."""
+    feeds = read_samples(samples).feeds[:CHECK_BATCHES]
+    loaded = OnnxRuntime().load(model, target)
+    stored: dict[str, Array] = {"count": np.array(len(feeds))}
+    for i, feed in enumerate(feeds):
+        stored |= {f"in:{i}:{name}": np.asarray(value) for name, value in feed.items()}
+        stored |= {f"out:{i}:{name}": value for name, value in loaded.run(feed).items()}
+    np.savez(out, **stored)  # type: ignore[arg-type]
+
+
+def _differing(trial: dict[str, list[Array]], written: dict[str, list[Array]]) -> tuple[str, ...]:
+    words = []
+    for name, expected in trial.items():
+        unequal = sum(not np.array_equal(a, b, equal_nan=True) for a, b in zip(expected, written[name], strict=True))
+        if unequal:
+            words.append(f"output {name!r} differs from the trial's on {unequal} of {len(expected)} samples")
+    return tuple(words)
+
+
+def _disagreements(expected: Measurement, measured: Measurement) -> tuple[str, ...]:
+    words = []
+    if expected.circumstances.machine_key != measured.circumstances.machine_key:
+        words.append(
+            f"measured on machine class {measured.circumstances.machine_key}, "
+            f"the trial on {expected.circumstances.machine_key}: its numbers do not hold here"
+        )
+    if measured.accuracy.outcomes != expected.accuracy.outcomes:
+        words.append(f"scores {measured.accuracy.score:.6g}, the trial {expected.accuracy.score:.6g}")
+    if not measured.latency.ratio.overlaps(expected.latency.ratio, RATIO_SLACK):
+        now, then = measured.latency.ratio, expected.latency.ratio
+        words.append(
+            f"takes {now.value:.3f} [{now.low:.3f}, {now.high:.3f}] of fp32's time, "
+            f"the trial {then.value:.3f} [{then.low:.3f}, {then.high:.3f}]"
+        )
+    return tuple(words)
+
+
+def bench(order: BenchOrder, scratch: Path, deadline_s: float) -> BenchResult:
+    """Time whole files against the first, over one set of samples.
+
+    Raises:
+        DataError: the models want other inputs than the samples have.
+    """
+    models = [Path(m) for m in order.models] or [write_canary(scratch / "canary.onnx")] * 2
+    loaded = OnnxRuntime().load(models[0], order.target)
+    inputs = loaded.inputs()
+    arrays = npz_arrays(Path(order.data)) if order.data else _random(loaded, order.seed, order.target.batch)
+    rows = min(len(a) for a in arrays.values()) // order.target.batch * order.target.batch
+    feeds: list[Feeds] = [
+        {name: arrays[name][row : row + order.target.batch] for name in inputs if name in arrays}
+        for row in range(0, rows, order.target.batch)
+    ]
+    if order.shapes:
+        feeds = reshape_feeds(feeds, inputs, order.shapes)
+    samples = scratch / "bench.npz"
+    write_samples(samples, feeds, {}, [order.target.batch] * len(feeds))
+    arms = [
+        Arm(name=str(i), model=m, sha256=file_sha256(m), target=order.target, samples=samples)
+        for i, m in enumerate(models)
+    ]
+    sitting = ChildMeter().sit(arms, order.tier, seed=order.seed)
+    return BenchResult(
+        latencies={i: summarise(sitting, str(i)) for i in range(1, len(arms))},
+        sitting=sitting,
+        circumstances=circumstances_of(sitting, "0"),
+    )
+
+
+def _random(loaded: Loaded, seed: int, batch: int) -> dict[str, Array]:
+    """Seeded inputs of the model's own shapes: axis 0 counts samples, open axes get OPEN_AXIS."""
+    draw = np.random.default_rng(seed)
+    arrays: dict[str, Array] = {}
+    for name, (dtype, shape) in loaded.inputs().items():
+        rest = [axis if isinstance(axis, int) else OPEN_AXIS for axis in shape[1:]]
+        size = [batch * RANDOM_SAMPLES, *rest]
+        kind = np.dtype(dtype)
+        made = draw.standard_normal(size) if kind.kind == "f" else draw.integers(0, 2, size)
+        arrays[name] = made.astype(kind)
+    return arrays

@@ -124,7 +124,7 @@ def _serve(order: wire.ArmOrder, orders: BinaryIO, answers: BinaryIO) -> None:
 def _block(run: Callable[[int], object], turn: wire.Turn, probe: Probe) -> wire.Times:
     protocol.settle(run, _clock, turn.first)
     before = probe.read()
-    samples = protocol.timed(run, _clock, turn.first, turn.runs)
+    samples = protocol.timed(run, _clock, turn.first, turn.runs, turn.group)
     return wire.Times(
         samples_ns=tuple(samples), telemetry=between(before, probe.read()), peak_rss_bytes=_peak_rss_bytes()
     )

@@ -29,6 +29,9 @@ class ChildProcess:
 
     NOTE: stderr is only read while an answer is awaited. An arm that is not on turn and writes a flood
     is stopped by the full pipe, which is right: it has no business running.
+
+    NOTE: the kernel ends the child when the *thread* that started it ends, not only the process. Start
+    and use it in one thread that stays.
     """
 
     def __init__(self, name: str, python: str, threads: int, inherit: Sequence[int] = ()) -> None:

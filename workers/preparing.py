@@ -21,6 +21,7 @@ from qsearch.quantize.assemble import assemble
 from qsearch.quantize.prepare import prepare_model
 from workers.scoring import accuracy, score_split
 from workers.sitting import Predicted, predict
+from workers.slot_lock import machine_lock
 from workers.splits import split_file
 
 #: real samples that every arm runs in the same order; enough to be the data's mix, few enough to repeat
@@ -90,6 +91,6 @@ def _reference(
     samples = split_file(Path(order.splits), "search", order.target.batch)
     fp32 = assemble(prepared, all_fp32(layers), scratch / "fp32")
     outputs = prepared / "reference.npz"
-    predicted = predict(fp32.path, order.target, samples, outputs, deadline_s=deadline_s)
+    predicted = predict(fp32.path, order.target, samples, outputs, deadline_s=deadline_s, lock=machine_lock())
     scores = score_split(order.materialized, order.folder, samples, outputs, outputs, scratch)
     return accuracy(scores, order.materialized, "search", None), predicted

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import UsageError, WorkFailed
@@ -19,7 +20,7 @@ from qsearch.contracts.task import Array
 from qsearch.measure import wire
 from qsearch.measure.fingerprint import circumstances, this_machine
 from qsearch.measure.latency import half_width
-from qsearch.measure.protocol import PLANS, block_runs, load_order, rounds
+from qsearch.measure.protocol import PLANS, block_runs, group_runs, load_order, rounds
 from qsearch.measure.samples import read_samples
 from qsearch.measure.telemetry import Limits, rejection
 from workers.child_process import ChildProcess
@@ -217,19 +218,22 @@ class _Work:
         self, session: int, children: Mapping[str, ChildProcess], warm: Mapping[str, wire.Warm]
     ) -> dict[str, int]:
         """Time rounds until the plan says enough; the peak memory of each arm."""
-        plan = PLANS[self.tier]
-        runs = block_runs([arm.median_ns for arm in warm.values()])
+        plan, first, runs, group = PLANS[self.tier], 0, 0, 1
+        medians = {name: arm.median_ns for name, arm in warm.items()}
         peaks = dict.fromkeys(children, 0)
         for number, order in enumerate(rounds(tuple(self.arms), session, self.seed)):
             if plan.enough(session, number, self._clean(session), self._half_width(), self._elapsed()):
                 return peaks
+            first += runs
+            if number % 2 == 0:
+                # Anew for each R C C R: a warm-up under somebody else's load would leave blocks too short.
+                runs, group = block_runs(list(medians.values())), group_runs(list(medians.values()))
             for position, name in enumerate(order):
-                turn = wire.Turn(first=number * runs, runs=runs)
-                expected_s = runs * warm[name].median_ns / 1e9
-                times = children[name].ask(turn, self.patience_s + 10 * expected_s)
+                patience_s = self.patience_s + 10 * runs * medians[name] / 1e9
+                times = children[name].ask(wire.Turn(first=first, runs=runs, group=group), patience_s)
                 if not isinstance(times, wire.Times):
                     raise _unexpected(name, times)
-                peaks[name] = times.peak_rss_bytes
+                peaks[name], medians[name] = times.peak_rss_bytes, int(median(times.samples_ns))
                 self.blocks.append(self._block(name, (session, number, number * len(order) + position), times))
         return peaks
 

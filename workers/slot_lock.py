@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,16 @@ from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import WorkFailed
 
 _PAUSE_S = 0.05
+
+
+def machine_lock() -> Path:
+    """The lock file that all processes of this user on this machine agree on; not touched here.
+
+    Of the user and not of the machine: a file of one user cannot be opened by another on most systems.
+    """
+    folder = Path("/run/lock")
+    base = folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
+    return base / f"qsearch-{os.getuid()}.lock"
 
 
 @contextmanager
@@ -49,7 +60,7 @@ def slot_lock(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The holder's number is for people only, so whoever may lock may write it.
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise WorkFailed(Cause.INFRA, f"cannot open the machine's lock {path}: {error.strerror}") from error
     try:

@@ -18,6 +18,7 @@ from qsearch.measure.latency import summarise
 from qsearch.quantize.assemble import Assembled, assemble
 from workers.scoring import accuracy, score_split
 from workers.sitting import ChildMeter, Predicted, predict
+from workers.slot_lock import machine_lock
 from workers.splits import split_file
 
 #: name of the reference arm in every sitting
@@ -56,7 +57,7 @@ class Bench:
     ) -> tuple[Accuracy, Predicted]:
         """Run a split through a model in a child and score it; `reference_outputs` None = it is fp32."""
         samples = split_file(self.splits, split, self.target.batch)
-        predicted = predict(model, self.target, samples, out, deadline_s=deadline_s)
+        predicted = predict(model, self.target, samples, out, deadline_s=deadline_s, lock=machine_lock())
         scores = score_split(self.materialized, self.folder, samples, out, reference_outputs or out, out.parent)
         return accuracy(scores, self.materialized, split, reference), predicted
 
@@ -101,7 +102,7 @@ def measure(  # noqa: PLR0913, PLR0917 - what a trial is made of; a record of th
     """Sit a model file against fp32 and score it on the search split."""
     clock = time.monotonic()
     arms = [bench.arm(REFERENCE, fp32), bench.arm(CANDIDATE, model)]
-    sitting = ChildMeter().sit(arms, tier, seed=seed)
+    sitting = ChildMeter(lock=machine_lock()).sit(arms, tier, seed=seed)
     sat_s = time.monotonic() - clock
     scored, predicted = bench.score(
         model.path, "search", reference, bench.prepared / "reference.npz", scratch / "outputs.npz", deadline_s
@@ -127,7 +128,7 @@ def final(order: FinalOrder, scratch: Path, deadline_s: float) -> FinalResult:
     fp32 = assemble(bench.prepared, fp32_like(some), scratch / "fp32")
     models = {n: assemble(bench.prepared, c, scratch / f"candidate-{n}") for n, c in order.finalists.items()}
     arms = [bench.arm(REFERENCE, fp32), *(bench.arm(str(n), m) for n, m in models.items())]
-    sitting = ChildMeter().sit(arms, Tier.FINAL, seed=order.seed)
+    sitting = ChildMeter(lock=machine_lock()).sit(arms, Tier.FINAL, seed=order.seed)
     outputs = scratch / "heldout-fp32.npz"
     reference, _ = bench.score(fp32.path, "heldout", None, None, outputs, deadline_s)
     finalists = []

@@ -20,6 +20,7 @@ from qsearch.quantize.assemble import assemble, write_model
 from workers.hashing import file_sha256
 from workers.npz_data import npz_arrays
 from workers.sitting import ChildMeter, predict, read_outputs
+from workers.slot_lock import machine_lock
 from workers.splits import split_file
 from workers.trials import Bench, circumstances_of, fp32_like, measure
 
@@ -49,7 +50,7 @@ def verify(order: VerifyOrder, scratch: Path, deadline_s: float) -> Verification
     if not order.measure:
         return Verification(sha256=written.sha256, size_bytes=written.size_bytes, measured=None, disagreements=())
     fp32 = assemble(bench.prepared, fp32_like(order.candidate), scratch / "fp32")
-    predict(trial.path, order.target, samples, scratch / "trial.npz", deadline_s=deadline_s)
+    predict(trial.path, order.target, samples, scratch / "trial.npz", deadline_s=deadline_s, lock=machine_lock())
     measured = measure(bench, fp32, written, order.reference, Tier.SCREEN, order.seed, scratch, deadline_s)
     differing = _differing(read_outputs(scratch / "trial.npz"), read_outputs(scratch / "outputs.npz"))
     return Verification(
@@ -121,7 +122,7 @@ def bench(order: BenchOrder, scratch: Path, deadline_s: float) -> BenchResult:
         Arm(name=str(i), model=m, sha256=file_sha256(m), target=order.target, samples=samples)
         for i, m in enumerate(models)
     ]
-    sitting = ChildMeter().sit(arms, order.tier, seed=order.seed)
+    sitting = ChildMeter(lock=machine_lock()).sit(arms, order.tier, seed=order.seed)
     return BenchResult(
         latencies={i: summarise(sitting, str(i)) for i in range(1, len(arms))},
         sitting=sitting,

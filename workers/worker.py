@@ -4,10 +4,9 @@ It says hello with its slot, then performs one piece of work after another until
 it does with work is one function, `workers.perform.perform`, which is imported with the first piece:
 a worker that was only asked who it is has loaded no model library.
 
-NOTE: the end of stdin is the death of the parent, however it died, so a thread waits for nothing
-else: it kills whatever this worker has started and then the worker itself, in the middle of work.
-PR_SET_PDEATHSIG is not used for it: it fires when the *thread* that started the worker ends, and it
-would leave the worker no time to take its children along.
+NOTE: the end of stdin is the death of the parent, however it died: the worker ends in the middle of
+work, and its guard takes along whatever it has started. PR_SET_PDEATHSIG is not used: it fires when
+the *thread* that started the worker ends.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from qsearch.contracts.errors import (
 )
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.work import WORK_TYPES, Outcome, Work, WorkResult
-from workers.tree import MARK, end_family
+from workers.guard import start_guard
 from workers.wire import failed, read_work, write_hello, write_outcome
 
 Performer = Callable[[Work], WorkResult]
@@ -151,6 +150,7 @@ def _orders() -> queue.SimpleQueue[str]:
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)
+    start_guard(source.fileno())
     threading.Thread(target=_listen, args=(source, orders), daemon=True).start()
     return orders
 
@@ -158,10 +158,7 @@ def _orders() -> queue.SimpleQueue[str]:
 def _listen(source: TextIO, orders: queue.SimpleQueue[str]) -> None:
     for line in source:
         orders.put(line)
-    try:
-        end_family(os.getpid(), os.environ.get(MARK, ""), grace_s=0.0, spare=(os.getpid(),))
-    finally:
-        os._exit(0)
+    os._exit(0)
 
 
 def _runtimes() -> dict[str, str]:

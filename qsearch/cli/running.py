@@ -81,18 +81,28 @@ def _drive(context: typer.Context, form: Form, work: Callable[[Desk, Watcher], J
     from qsearch.cli.exit_codes import code_of_job
     from qsearch.cli.output import answer
     from qsearch.cli.watching import watching
+    from qsearch.contracts.errors import Interrupted
     from qsearch.report.jobs import status_answer
     from qsearch.report.trials import fronts_answer
 
     session = session_of(context)
     with session.desk() as desk:
+        stopped: Interrupted | None = None
         with watching(session) as watch:
-            status = work(desk, watch)
+            try:
+                status = work(desk, watch)
+            except Interrupted as interrupted:
+                if not interrupted.answered:
+                    raise
+                # stopped gracefully: what there is, is answered before the exit code says so
+                stopped, status = interrupted, desk.status(interrupted.answered)
         views = [desk.front(status.job.id, best.target) for best in status.bests] if form == "table" else []
     if views:
         answer(session, fronts_answer(views), form)
     answer(session, status_answer(status), form)
     _next_commands(status)
+    if stopped is not None:
+        raise stopped
     code = code_of_job(status)
     if code:
         raise typer.Exit(code)

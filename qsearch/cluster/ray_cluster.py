@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from types import TracebackType
 from typing import Any
@@ -16,6 +17,8 @@ from qsearch.contracts.errors import Unreachable, Unsupported
 SLOT = "qsearch_slot"
 #: bytes of Ray's object store: orders and outcomes are text, so the smallest it accepts
 STORE_BYTES = 80_000_000
+#: seconds for a cluster's first answer
+ANSWER_S = 5.0
 #: Ray reads these when it is imported and when its servers start, so they are set before both
 _LOCAL = {
     # workers measure; Ray's default is niceness 15, which an ordinary user cannot undo
@@ -92,8 +95,7 @@ class RayCluster:
         if ray.is_initialized():
             # a second pool of this process shares the cluster; whoever started it ends it
             return
-        # short: Ray's sockets lie below it, and a socket's path has 107 characters
-        self._folder = tempfile.mkdtemp(prefix="qsearch-ray-")
+        self._folder = tempfile.mkdtemp(prefix="qsearch-ray-", dir=_short_folder())
         self._connect(
             address="local",
             num_cpus=max(slots, os.cpu_count() or 1),
@@ -115,6 +117,7 @@ class RayCluster:
         import ray
 
         if not ray.is_initialized():
+            _must_answer(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
             self._connect(address=address)
 
     def _connect(self, **options: Any) -> None:
@@ -125,12 +128,43 @@ class RayCluster:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             ray.shutdown()
+            where = "on this machine" if self._folder else str(options["address"])
             self.close()
-            raise Unreachable(
-                f"no Ray cluster at {options['address']}: {error}",
-                "Look at `ray status`; a cluster with tokens needs RAY_AUTH_MODE=token and its token here too.",
-            ) from error
+            raise _unreachable(where, error) from error
         self._owned = True
+
+
+def _must_answer(address: str) -> None:
+    """Look before joining: where nobody listens, or the token is wrong, `ray.init` tries for minutes.
+
+    Raises:
+        Unreachable: says which of the two it is.
+    """
+    import ray.exceptions
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+        GcsClient(address=address)
+    except (OSError, RuntimeError, ray.exceptions.RayError) as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(where: str, error: Exception) -> Unreachable:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return Unreachable(
+        f"no Ray cluster {where if where.startswith('on ') else f'at {where}'}: {first}",
+        "Look at `ray status`; a cluster with tokens needs RAY_AUTH_MODE=token and its token here too.",
+    )
+
+
+def _short_folder() -> str:
+    """Where Ray's files go: its sockets lie 86 characters below, and a socket's path has at most 107."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= 20 else "/tmp"  # noqa: S108 - mkdtemp makes a folder of our own in it
 
 
 def _must_be_safe(address: str, allow_open: bool) -> None:

@@ -136,8 +136,10 @@ class Interrupted(QSearchError):
         message: what was stopped.
         hint: how to go on.
         signal: number of the signal that asked, 2 or 15; the exit code is 128 more.
+        answered: id of a job that was stopped gracefully and has its answer; empty when there is none.
     """
 
-    def __init__(self, message: str, hint: str = "", signal: int = 2) -> None:
+    def __init__(self, message: str, hint: str = "", signal: int = 2, answered: str = "") -> None:
         super().__init__(message, hint)
         self.signal = signal
+        self.answered = answered

@@ -93,4 +93,6 @@ class Best:
     peak_memory_bytes: int
     #: against the best uniform candidate of the same finals; None when it is the pick, or no finals ran
     versus_uniform: Versus | None
+    #: "uniform int8-dynamic" when the answer is a uniform candidate itself, else empty
+    uniform: str = ""
     choices: Mapping[str, Choice] = field(default_factory=dict)

@@ -32,7 +32,7 @@ class Block:
     round: int
     #: position of the block within the session, from 0
     order: int
-    #: one latency per inference, nanoseconds
+    #: one latency per inference, nanoseconds; very short inferences are timed in groups, one mean each
     samples_ns: tuple[int, ...]
     #: what telemetry saw while the block ran; a signal that cannot be read is absent
     telemetry: Mapping[str, float] = field(default_factory=dict)

@@ -96,15 +96,13 @@ def _replace(model: ir.Model, conv: ir.Node, node: ir.Node, arrays: dict[int, ND
         _drop_unused(model, old)
     behind, output = node.outputs[0], conv.outputs[0]
     constants = [v for v in node.inputs if v is not None and v is not output]
-    name, position = behind.name or "", [i for i, v in enumerate(model.graph.outputs) if v is behind]
+    written = behind.name
     output.shape, output.type = behind.shape, behind.type
-    behind.replace_all_uses_with(output)
-    for i in position:
-        model.graph.outputs[i] = output
+    behind.replace_all_uses_with(output, replace_graph_outputs=True)
     for i in range(len(node.inputs)):
         node.replace_input_with(i, None)
-    model.graph.remove(node, safe=not position)
-    output.name = name
+    model.graph.remove(node, safe=True)
+    output.name = written
     for value in constants:
         _drop_unused(model, value)
 

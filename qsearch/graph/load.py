@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from qsearch.contracts.errors import ModelError
 
+#: External tensors up to this many bytes are read at once: onnx's own checks read them by value.
+_SMALL = 4096
 _EXPORT = "Give a complete .onnx file, for example the one that the framework's ONNX export wrote."
 
 
@@ -35,7 +38,13 @@ def load_model(path: Path) -> ir.Model:
     for graph in model.graphs():
         for value in graph.initializers.values():
             if isinstance(value.const_value, ir.ExternalTensor):
-                value.const_value = _bind(value.const_value, path)
+                bound = _bind(value.const_value, path)
+                kept = graph is model.graph and bound.nbytes > _SMALL
+                value.const_value = bound if kept else _in_memory(bound)
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for name, attribute in list(node.attributes.items()):
+            if isinstance(attribute.value, ir.ExternalTensor):
+                node.attributes[name] = ir.AttrTensor(name, _in_memory(_bind(attribute.value, path)))
     return model
 
 
@@ -45,9 +54,11 @@ def external_files(path: Path) -> tuple[Path, ...]:
     Raises:
         ModelError: as `load_model`.
     """
-    model = load_model(path)
-    tensors = (v.const_value for graph in model.graphs() for v in graph.initializers.values())
-    return tuple(sorted({Path(t.path) for t in tensors if isinstance(t, ir.ExternalTensor)}))
+    model = ir.from_proto(_read_proto(path))
+    tensors = [v.const_value for graph in model.graphs() for v in graph.initializers.values()]
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        tensors.extend(a.value for a in node.attributes.values() if isinstance(a.value, ir.ExternalTensor))
+    return tuple(sorted({Path(_bind(t, path).path) for t in tensors if isinstance(t, ir.ExternalTensor)}))
 
 
 def _read_proto(path: Path) -> onnx.ModelProto:
@@ -67,6 +78,11 @@ def _read_proto(path: Path) -> onnx.ModelProto:
     if not proto.graph.node or not proto.graph.output:
         raise ModelError(f"{path} has an empty graph: no nodes, or no outputs", _EXPORT)
     return proto
+
+
+def _in_memory(tensor: ir.ExternalTensor) -> ir.TensorProtocol:
+    """A copy that no longer needs the file."""
+    return ir.Tensor(np.array(tensor.numpy()), dtype=tensor.dtype, name=tensor.name)
 
 
 def _bind(tensor: ir.ExternalTensor, model: Path) -> ir.ExternalTensor:

@@ -24,6 +24,9 @@ BLOCK_NS = 50_000_000
 LONGEST_BLOCK_NS = 400_000_000
 #: Fewest inferences in a block, so that one spike is outvoted.
 BLOCK_RUNS = 3
+#: Inferences shorter than this are timed in groups that last as long, ns: reading the clock costs
+#: about 50 ns, and a block of a microsecond model would else hold ten thousand samples.
+GROUP_NS = 200_000
 #: Untimed inferences when an arm gets its turn: the other arm has emptied the caches.
 SETTLE_RUNS, SETTLE_NS = 2, 10_000_000
 #: Warm-up ends after so long, if the last two windows agree so well.
@@ -106,6 +109,11 @@ def block_runs(medians_ns: Sequence[int]) -> int:
     return max(BLOCK_RUNS, min(-(-BLOCK_NS // fast), -(-LONGEST_BLOCK_NS // slow)))
 
 
+def group_runs(medians_ns: Sequence[int]) -> int:
+    """Inferences timed together as one sample, one number for all arms: 1 unless the fastest is very short."""
+    return max(1, -(-GROUP_NS // max(1, min(medians_ns))))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warmth:
     """What a warm-up found."""
@@ -140,13 +148,17 @@ def warm_up(run: Callable[[int], object], clock: Clock, cap_s: float) -> Warmth:
         window = max(1, min(wanted, int((cap_s * 1e9 - elapsed) / max(1, median))))
 
 
-def timed(run: Callable[[int], object], clock: Clock, first: int, runs: int) -> list[int]:
-    """Nanoseconds of each of `runs` inferences, numbered from `first`."""
+def timed(run: Callable[[int], object], clock: Clock, first: int, runs: int, group: int = 1) -> list[int]:
+    """Nanoseconds of each of `runs` inferences, numbered from `first`.
+
+    With `group` > 1 each sample is the mean of that many inferences in a row; the last group is filled up.
+    """
     samples = []
-    for index in range(first, first + runs):
+    for start in range(first, first + runs, group):
         before = clock()
-        run(index)
-        samples.append(clock() - before)
+        for index in range(start, start + group):
+            run(index)
+        samples.append((clock() - before) // group)
     return samples
 
 

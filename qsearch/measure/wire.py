@@ -72,6 +72,8 @@ class Turn:
     #: number of the first inference; the input is this number modulo the batches
     first: int
     runs: int
+    #: inferences timed together as one sample
+    group: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

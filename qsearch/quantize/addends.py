@@ -11,6 +11,11 @@ from qsearch.graph.sites import Site
 from qsearch.quantize.rewrite import Rewrite
 
 
+def made_by(site: Site) -> str:
+    """Prefix of what a node is rewritten to. Its last part keeps a node apart from a tensor of the same name."""
+    return f"{site.node}/qsearch/node"
+
+
 def attribute(node: onnx.NodeProto, name: str, default: float) -> float:
     """A number among a node's attributes."""
     found = [a for a in node.attribute if a.name == name]
@@ -37,24 +42,24 @@ def add_bias(
         product: its output is renamed when something is added.
         constant: what is still to be added; a Gemm's computed addend is added in any case.
     """
-    source = rewrite.flow.nodes[site.node]
+    source, name = rewrite.flow.nodes[site.node], made_by(site)
     output = source.output[0]
     computed = source.input[2] if len(source.input) > 2 and source.input[2] and not site.bias else ""
     nodes = [product]
     if constant is None and not computed:
         product.output[0] = output
         return nodes
-    product.output[0] = f"{site.node}/product"
+    product.output[0] = f"{name}/product"
     beta = attribute(source, "beta", 1.0) if site.op == "Gemm" else 1.0
     if constant is None:
         addend = computed
         if beta != 1.0:
-            factor = rewrite.constant(f"{site.node}/beta", np.float32(beta))
-            addend = f"{site.node}/addend"
-            nodes.append(make_node("Mul", [computed, factor], [addend], f"{site.node}/scale_addend"))
+            factor = rewrite.constant(f"{name}/beta", np.float32(beta))
+            addend = f"{name}/addend"
+            nodes.append(make_node("Mul", [computed, factor], [addend], f"{name}/scale_addend"))
     elif beta == 1.0 and constant.shape == rewrite.shape(site.bias):
         addend = site.bias
     else:
-        addend = rewrite.constant(f"{site.node}/addend", constant)
-    nodes.append(make_node("Add", [product.output[0], addend], [output], f"{site.node}/add"))
+        addend = rewrite.constant(f"{name}/addend", constant)
+    nodes.append(make_node("Add", [product.output[0], addend], [output], f"{name}/add"))
     return nodes

@@ -14,7 +14,7 @@ from onnx.helper import make_node
 
 from qsearch.graph.sites import Role, Site
 from qsearch.graph.storage import vector_bias
-from qsearch.quantize.addends import add_bias, bias_values
+from qsearch.quantize.addends import add_bias, bias_values, made_by
 from qsearch.quantize.regions import Pair
 from qsearch.quantize.rewrite import Rewrite
 from qsearch.quantize.weights import stored_name
@@ -23,18 +23,18 @@ from qsearch.quantize.weights import stored_name
 def place_pairs(rewrite: Rewrite, pairs: Mapping[str, Pair]) -> None:
     """Put each Q/DQ pair behind its tensor, one pair whatever the number of readers."""
     for tensor, pair in pairs.items():
-        scale = rewrite.constant(f"{tensor}/scale", pair.scale)
-        zero = rewrite.constant(f"{tensor}/zero", pair.zero)
+        scale = rewrite.constant(f"{tensor}/qsearch/scale", pair.scale)
+        zero = rewrite.constant(f"{tensor}/qsearch/zero", pair.zero)
         source = rewrite.divert(tensor) if pair.everywhere else tensor
-        target, codes = dequantized(tensor, pair), f"{tensor}/codes"
-        quantize = make_node("QuantizeLinear", [source, scale, zero], [codes], f"{tensor}/quantize")
-        dequantize = make_node("DequantizeLinear", [codes, scale, zero], [target], f"{tensor}/dequantize")
+        target, codes = dequantized(tensor, pair), f"{tensor}/qsearch/codes"
+        quantize = make_node("QuantizeLinear", [source, scale, zero], [codes], f"{tensor}/qsearch/quantize")
+        dequantize = make_node("DequantizeLinear", [codes, scale, zero], [target], f"{tensor}/qsearch/dequantize")
         rewrite.after(source, [quantize, dequantize])
 
 
 def dequantized(tensor: str, pair: Pair) -> str:
     """The name under which static layers read a tensor."""
-    return tensor if pair.everywhere else f"{tensor}/dequantized"
+    return tensor if pair.everywhere else f"{tensor}/qsearch/dequantized"
 
 
 def rewrite_static(rewrite: Rewrite, site: Site, pair: Pair, merged: Mapping[str, str]) -> None:
@@ -95,7 +95,7 @@ def _merged_bias(rewrite: Rewrite, site: Site, pair: Pair, name: str) -> None:
 
 def _bias(rewrite: Rewrite, site: Site, pair: Pair, bias: np.ndarray) -> str:
     """int32 codes with the scale that the kernel accumulates in: activation scale times weight scale."""
-    name = f"{site.node}/bias"
+    name = f"{made_by(site)}/bias"
     scale = (rewrite.array(stored_name(site, "scale")) * pair.scale).astype(np.float32)
     codes = np.clip(np.round(bias.astype(np.float64) / scale), -(2**31), 2**31 - 1).astype(np.int32)
     parts = [rewrite.constant(f"{name}/int32", codes), rewrite.constant(f"{name}/scale", scale)]

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +73,8 @@ def prepare_model(
     Raises:
         ModelError: not a model, nothing to quantize, or weights with NaN or infinity.
         DataError: calibration feeds that do not fit, or tensors with NaN or infinity, by name.
-        Unsupported: a choice, an opset or a number of bits that cannot be honoured.
+        Unsupported: a choice, an opset or a number of bits that cannot be honoured, or a model that
+            QSearch has quantized already.
     """
     if weight_bits not in {7, 8}:
         raise Unsupported(f"weight_bits is {weight_bits}; int8 weights have 8 bits, or 7 where products saturate")
@@ -81,9 +82,11 @@ def prepare_model(
     out.mkdir(parents=True, exist_ok=True)
     with _timed(seconds, "normalise"):
         graph = normalise(load_model(model))
+        _refuse_own(graph, model)
         shapes = {name: array.shape for name, array in calibration[0].items()} if calibration else None
         shapes = _one_sample(graph, shapes)
         layers, notes = find_layers(graph, capabilities=runtime.capabilities(), choices=choices, shapes=shapes)
+        layers, notes = _without_shared_int8(layers, notes, target)
         inspection = describe(graph, layers, notes, model)
         sites = {layer_id(group): group for group in group_sites(graph)[0]}
     # A hard link of an earlier trial may share the old file; a new one must not change it.
@@ -107,10 +110,39 @@ def prepare_model(
         sites=sites,
         tensors=writer.entries,
         ranges=ranges,
-        merged=merged_addends(graph, out, static),
+        merged=merged_addends(graph, out, static, shapes),
     )
     write_index(index, out)
     return PreparedModel(inspection=inspection, digest=_digest(out), notes=notes, seconds=seconds)
+
+
+def _refuse_own(graph: ir.Model, path: Path) -> None:
+    """Names that assembling makes must not be there already."""
+    names = [value.name or "" for node in graph.graph for value in node.outputs] + list(graph.graph.initializers)
+    own = [name for name in names if "/qsearch/" in name or name.startswith("qsearch/")]
+    if own:
+        raise Unsupported(f"{path} was quantized by QSearch already ({own[0]!r})", "Start from its source model.")
+
+
+def _without_shared_int8(
+    layers: tuple[Layer, ...], notes: tuple[str, ...], target: Target
+) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
+    """Take int8 from layers of several nodes where the target asks ONNX Runtime for exact u8×s8 products.
+
+    NOTE: with `session.x64quantprecision` it rewrites each int8 weight as uint8, once per node, and
+    refuses the whole model when two nodes share the weight ("Attempt to replace the existing tensor").
+    """
+    if target.options.get("session.x64quantprecision") != "1":
+        return layers, notes
+    kept, added = [], []
+    for layer in layers:
+        choices = tuple(c for c in layer.choices if c not in {Choice.INT8_STATIC, Choice.INT8_DYNAMIC})
+        if len(layer.nodes) == 1 or choices == layer.choices:
+            kept.append(layer)
+            continue
+        kept.append(replace(layer, choices=choices, bytes={c: layer.bytes[c] for c in choices}))
+        added.append(f"layer {layer.id!r} has no int8: its weight is shared, and x64quantprecision refuses that")
+    return tuple(kept), (*notes, *added)
 
 
 def _one_sample(model: ir.Model, shapes: Mapping[str, tuple[int, ...]] | None) -> dict[str, tuple[int, ...]] | None:

@@ -80,7 +80,7 @@ class Rewrite:
 
     def divert(self, tensor: str) -> str:
         """Let the producer write another tensor, whose name is returned; somebody else then makes `tensor`."""
-        self._renamed[tensor] = f"{tensor}/float"
+        self._renamed[tensor] = f"{tensor}/qsearch/float"
         return self._renamed[tensor]
 
     def model(self) -> onnx.ModelProto:

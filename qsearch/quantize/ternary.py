@@ -18,7 +18,7 @@ import onnx
 from onnx.helper import make_node
 
 from qsearch.graph.sites import Role, Site
-from qsearch.quantize.addends import add_bias, bias_values
+from qsearch.quantize.addends import add_bias, bias_values, made_by
 from qsearch.quantize.int8_dynamic import transposed_activation
 from qsearch.quantize.rewrite import Rewrite
 from qsearch.quantize.ternary_weights import look_up_table
@@ -48,7 +48,7 @@ def _matrix(rewrite: Rewrite, site: Site) -> None:
         "MatMulNBits",
         [transposed_activation(rewrite, site, source), blocks, scales],
         [source.output[0]],
-        f"{site.node}/ternary",
+        f"{made_by(site)}/ternary",
         domain="com.microsoft",
         K=inner,
         N=columns,
@@ -61,7 +61,7 @@ def _matrix(rewrite: Rewrite, site: Site) -> None:
 
 def _rows(rewrite: Rewrite, site: Site) -> None:
     """Look up packed rows, then unpack them: only what is read is dequantized."""
-    name, source = site.node, rewrite.node(site.node)
+    name, source = made_by(site), rewrite.node(site.node)
     packed, scales = (rewrite.stored(stored_name(site, part)) for part in ("packed", "scales"))
     columns, padded = rewrite.shape(site.weight)[1], 4 * rewrite.shape(packed)[1]
     width = rewrite.constant(f"qsearch/shape/{padded}", np.array([padded], dtype=np.int64))
@@ -70,13 +70,18 @@ def _rows(rewrite: Rewrite, site: Site) -> None:
         *_unpack(rewrite, f"{name}/bytes", f"{name}/quads", name),
         make_node("Shape", [site.activation], [f"{name}/leading"], f"{name}/leading"),
         make_node("Concat", [f"{name}/leading", width], [f"{name}/shape"], f"{name}/shape", axis=0),
-        make_node("Reshape", [f"{name}/quads", f"{name}/shape"], [f"{name}/padded"], f"{name}/reshape"),
+        make_node(
+            "Reshape",
+            [f"{name}/quads", f"{name}/shape"],
+            [f"{name}/padded"],
+            f"{name}/reshape",
+        ),
         *_cut(rewrite, f"{name}/padded", f"{name}/signs", columns if columns != padded else None, -1),
         make_node("Gather", [scales, site.activation], [f"{name}/scale"], f"{name}/look_up_scale"),
     ]
     signs = f"{name}/signs" if columns != padded else f"{name}/padded"
     nodes.append(make_node("Mul", [signs, f"{name}/scale"], [source.output[0]], f"{name}/rescale"))
-    rewrite.replace(name, nodes)
+    rewrite.replace(site.node, nodes)
 
 
 def _whole(rewrite: Rewrite, site: Site) -> str:

@@ -104,8 +104,8 @@ def versus_text(best: Best) -> str:
     """Whether the pick beats the best uniform candidate of the same finals, in words."""
     other = best.versus_uniform
     if other is None:
-        alone = len(set(best.choices.values())) == 1 and best.choices
-        return "the pick is itself uniform" if alone else "no uniform candidate was beside it in the finals"
+        alone = f"the pick is {best.uniform} itself, the best uniform candidate"
+        return alone if best.uniform else "no uniform candidate that keeps the limits was in the finals"
     gain = other.ratio.inverse()
     word = _AGAINST[other.verdict]
     return f"{word} {other.origin} (trial {other.number}): {speedup(gain.value, gain.low, gain.high)} head to head"

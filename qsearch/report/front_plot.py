@@ -7,6 +7,7 @@ from string import ascii_uppercase
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.measurement import Accuracy
 from qsearch.contracts.views import FrontRow, FrontView
+from qsearch.report.limits import limits_remark
 from qsearch.report.numbers import drop_of, percent, size, speedup, speedup_of
 from qsearch.report.plot import Axis, Dot, beyond, draw
 from qsearch.report.trial_rows import shown_latency
@@ -94,7 +95,7 @@ def _legend(row: FrontRow, letters: dict[str, str]) -> str:
         f"front {letters[row.trial]}" if row.rank == 0 and _glyph(row, letters) != letters[row.trial] else "",
         f"uniform {row.uniform}" if row.uniform else "",
         f"tie with {letters.get(row.tied_with, short(row.tied_with))}" if row.rank == 1 else "",
-        "" if row.feasible else f"infeasible, {percent(row.excess)} over",
+        limits_remark(row),
     ]
     told = ", ".join(remark for remark in remarks if remark)
     parts = [

@@ -9,7 +9,8 @@ from qsearch.contracts.trial import Trial, TrialState
 from qsearch.contracts.views import FrontRow, FrontView, TrialView
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.bests import best_document, choice_counts
-from qsearch.report.numbers import NOTHING, drop_of, milliseconds, percent, size, speedup, speedup_of
+from qsearch.report.limits import limits_remark
+from qsearch.report.numbers import NOTHING, drop_of, milliseconds, size, speedup, speedup_of
 from qsearch.report.trial_rows import (
     Pooled,
     front_row,
@@ -123,7 +124,7 @@ def _remarks(row: FrontRow) -> str:
     remarks = [
         "the pick" if row.pick else "",
         f"uniform {row.uniform}" if row.uniform else "",
-        "" if row.feasible else f"infeasible, {percent(row.excess)} over",
+        limits_remark(row),
         *shown_latency(row).flags,
     ]
     return ", ".join(part for part in remarks if part)

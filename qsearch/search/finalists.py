@@ -54,7 +54,8 @@ def choose(
         closest = sorted(rivals, key=lambda r: (over[r.trial.number], _speed(r)))
         return tuple(result.trial.number for result in closest[:count])
     ranks = {entry.number: entry.rank for entry in front(history, constraints, objectives)}
-    first = by_rule(rule_of(rule, constraints), feasible, usable, objectives)[0]
+    faster = [result for result in feasible if result.latency.verdict is Verdict.FASTER]
+    first = by_rule(rule_of(rule, constraints), faster or feasible, usable, objectives)[0]
     seats = list(dict.fromkeys(_in_turn(first, feasible, ranks)))[:count]
     uniform = next((r.trial.number for r in feasible if space.uniform_name(r.trial.candidate)), None)
     return tuple(seats if uniform is None or uniform in seats else [*seats, uniform])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from qsearch.contracts.errors import Incomparable, Unsupported
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Verdict
+from qsearch.search.space import is_fp32
 
 #: name → what is minimised, from the numbers every finished trial has
 OBJECTIVES: dict[str, Callable[[Result], float]] = {
@@ -50,8 +51,12 @@ def honest_values(result: Result, objectives: Sequence[str]) -> tuple[float, ...
 
 
 def is_usable(result: Result) -> bool:
-    """Whether the trial says something: its latency was not polluted, and its numbers are finite."""
-    if result.latency.verdict is Verdict.POLLUTED:
+    """Whether the trial says something: its latency was not polluted, and its numbers are finite.
+
+    fp32 against itself is 1 whatever the noise, so a polluted sitting does not take it away: it is what
+    everything falls back on.
+    """
+    if result.latency.verdict is Verdict.POLLUTED and not is_fp32(result.trial.candidate):
         return False
     return all(math.isfinite(read(result)) for read in OBJECTIVES.values())
 

@@ -65,7 +65,8 @@ def pick(  # noqa: PLR0913 - what is asked and what is known of one job; a recor
     )
     ruling = court.judge(results)
     told = reasons.Told(job=job, constraints=constraints, rule=court.rule, ruling=ruling)
-    return _best(job, target, court, ruling, reasons.of(told), _versus(ruling, results, space, court, final))
+    best = _best(job, target, court, ruling, reasons.of(told), _versus(ruling, results, space, court, final))
+    return replace(best, uniform=space.uniform_name(ruling.taken.trial.candidate))
 
 
 def _with_finals(history: Sequence[Result], final: FinalResult | None) -> list[Result]:

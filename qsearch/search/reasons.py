@@ -49,7 +49,7 @@ def _taken(told: Told) -> str:
     ruling = told.ruling
     place = "the fastest" if told.rule == FASTEST else "the knee"
     among = f"of {_count(len(ruling.feasible), 'quantized candidate')}"
-    kept = f" that keep {limits(told.constraints)}" if told.constraints != Constraints() else ""
+    kept = f" keeping {limits(told.constraints)}" if told.constraints != Constraints() else ""
     passed = f"; before it, {_passed_over(ruling)}" if ruling.refused else ""
     if ruling.taken.heldout is None and ruling.refused:
         place = "the next"
@@ -59,16 +59,17 @@ def _taken(told: Told) -> str:
 
 def _do_not_quantize(told: Told) -> str:
     ruling = told.ruling
-    kept = f" that keep {limits(told.constraints)}" if told.constraints != Constraints() else ""
+    kept = f" that keeps {limits(told.constraints)}" if told.constraints != Constraints() else ""
     if ruling.refused:
         return f"Do not quantize: {_passed_over(ruling)}, and nothing else that keeps the limits is faster than fp32."
     if not ruling.feasible:
         return f"Do not quantize: no quantized candidate keeps {limits(told.constraints)}."
     nearest = min(ruling.feasible, key=lambda r: latency_of(r).ratio.value)
     verdict = latency_of(nearest).verdict
+    many = _count(len(ruling.feasible), "quantized candidate")
     return (
-        f"Do not quantize: none of {_count(len(ruling.feasible), 'quantized candidate')}{kept} is faster than fp32 "
-        f"by more than a tie; the fastest, {_name(told, nearest)}, is at {_speed(nearest)}, {verdict}."
+        f"Do not quantize: nothing{kept} is faster than fp32 by more than a tie; "
+        f"the fastest of {many}, {_name(told, nearest)}, is at {_speed(nearest)}, {verdict}."
     )
 
 

@@ -114,7 +114,7 @@ class Space:
         """Bytes of the smallest model the space can reach, pins kept."""
         least = {}
         for layer in inspection.layers:
-            built = {choice: layer.bytes[choice] for choice in self.allowed[layer.id] if choice in layer.bytes}
+            built = {choice: layer.bytes[choice] for choice in self.allowed.get(layer.id, ()) if choice in layer.bytes}
             least[layer.id] = min(built, key=built.__getitem__, default=Choice.FP32)
         return self.size_bytes(Candidate(choices=least), inspection)
 

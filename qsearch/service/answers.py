@@ -10,6 +10,7 @@ from qsearch.contracts.job import Job, JobSpec, Lease
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.trial import Result
 from qsearch.contracts.views import FrontRow, FrontView
+from qsearch.search.objectives import is_usable
 from qsearch.search.pareto import front
 from qsearch.search.pick import pick
 from qsearch.search.space import Space
@@ -35,8 +36,10 @@ class Answers:
             return history
         self._ledger.set_front(lease, target, front(history, self._spec.constraints, self._spec.objectives))
         final = self._ledger.final(lease.job, target)
-        best = pick(lease.job, target, history, self._spec.constraints, self._spaces[target], final)
-        self._ledger.set_best(lease, best)
+        if any(is_usable(result) for result in history):
+            space, asked = self._spaces[target], self._spec.constraints
+            best = pick(lease.job, target, history, asked, space, final, objectives=self._spec.objectives)
+            self._ledger.set_best(lease, best)
         return history
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from qsearch.contracts.causes import Cause
+from qsearch.contracts.causes import RETRIES, Cause
 from qsearch.contracts.codec import digest_of
 from qsearch.contracts.desk import Watcher
 from qsearch.contracts.errors import Fenced, Interrupted, QSearchError
@@ -20,6 +20,7 @@ from qsearch.contracts.machine import Machine
 from qsearch.contracts.measurement import Measurement
 from qsearch.contracts.proposer import Proposer
 from qsearch.contracts.trial import Trial, TrialState
+from qsearch.contracts.verdict import Verdict
 from qsearch.contracts.work import Outcome, TrialOrder, Work, WorkKind
 from qsearch.search.proposing import make_proposer
 from qsearch.search.stopping import plateau
@@ -104,6 +105,8 @@ class Driver:
             raise Interrupted(
                 f"stopped as asked after {done} of {job.spec.search.trials} trials ({why}); job {job.id} is DONE",
                 f"qsearch pareto {job.id}",
+                self._signals.last,
+                answered=job.id,
             )
         return ended
 
@@ -201,21 +204,29 @@ class Driver:
         token = self._tokens.get(number)
         if token != outcome.token:
             return None
-        if outcome.result is not None:
-            accepted = self._ledger.finish(job.id, number, token, expect(outcome.result, Measurement))
-            if accepted:
+        found = None if outcome.result is None else expect(outcome.result, Measurement)
+        if found is not None and not self._worth_another_try(job, number, found):
+            if self._ledger.finish(job.id, number, token, found):
                 self._after_finish(job, number)
             self._tracker.changed()
             return loop.Ended(number)
-        cause = outcome.cause or Cause.INFRA
-        trial = self._ledger.fail(self._lease, number, token, cause, outcome.message, outcome.tail)
+        cause = Cause.POLLUTED if found is not None else outcome.cause or Cause.INFRA
+        message = outcome.message or "telemetry left too few undisturbed pairs"
+        trial = self._ledger.fail(self._lease, number, token, cause, message, outcome.tail)
         self._tracker.changed()
         return loop.Ended(number, again=trial.state is TrialState.QUEUED)
+
+    def _worth_another_try(self, job: Job, number: int, found: Measurement) -> bool:
+        """A polluted sitting is measured again while its cause allows; after that it is the answer."""
+        if found.latency.verdict is not Verdict.POLLUTED:
+            return False
+        failures = self._ledger.trial(job.id, number).failures
+        return failures.get(Cause.POLLUTED, 0) < RETRIES[Cause.POLLUTED]
 
     def _after_finish(self, job: Job, number: int) -> None:
         target = self._ledger.trial(job.id, number).target
         history = self._answers.refresh(self._lease, target)
-        if not self._stalled and plateau(history, job.spec.objectives):
+        if not self._stalled and plateau(history, job.spec.objectives, constraints=job.spec.constraints):
             # NOTE: noted, not obeyed: a sampler without a model cannot say whether the next proposal
             # would still gain, and a stall of the measured front alone has stopped searches too early.
             self._stalled = True
@@ -225,7 +236,7 @@ class Driver:
         self._ledger.renew(self._lease, LEASE_S, searched_s=self._tracker.searched_s())
         if finish.cancelled:
             self._ledger.cancel_trials(self._lease)
-            raise Interrupted(f"job {job.id} is cancelled; what was measured is kept", f"qsearch resume {job.id}")
+            raise self._cancelled()
         if self._ledger.trials(job.id, [TrialState.QUEUED]):
             self._ledger.cancel_trials(self._lease)
         return finish.reason
@@ -234,10 +245,13 @@ class Driver:
         """While waiting for work the job cannot go on without: a second Ctrl-C ends it."""
         self._renew_if_due()
         if self._signals.count > 1 or (self._signals.count == 1 and self._tracker.state is JobState.PREPARING):
-            raise Interrupted(
-                f"job {self._lease.job} is cancelled; what was measured is kept", f"qsearch resume {self._lease.job}"
-            )
+            raise self._cancelled()
         self._tracker.changed()
+
+    def _cancelled(self) -> Interrupted:
+        job = self._lease.job
+        words = f"job {job} is cancelled; what was measured is kept"
+        return Interrupted(words, f"qsearch resume {job}", self._signals.last)
 
     def _renew_if_due(self) -> None:
         if self._clock() - self._renewed >= RENEW_S:

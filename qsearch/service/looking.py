@@ -96,6 +96,7 @@ def best(ledger: Ledger, job: Job, query: BestQuery) -> Best:
         ledger.final(job.id, target),
         rule=query.rule,
         confident=query.confident,
+        objectives=job.spec.objectives,
     )
 
 

@@ -166,6 +166,8 @@ def _fence(connection: sqlite3.Connection, secret: str, timeout_s: float) -> _Gu
     names = connection.execute(
         f"SELECT name FROM {secret}.sqlite_master UNION SELECT name FROM pragma_module_list"  # noqa: S608
     )
+    # A table-valued function is declared at its first use by a CREATE TABLE, which the guard would refuse.
+    connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").fetchall()
     guard = _Guard(secret, frozenset(str(name).lower() for (name,) in names.fetchall()))
     connection.execute("PRAGMA query_only=ON")
     for limit, value in _LIMITS.items():

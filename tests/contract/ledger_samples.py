@@ -1,21 +1,25 @@
-"""Small records for the ledger's tests: true to their types, quick to make."""
+"""The ledgers there are, and small records for their tests: true to their types, quick to make."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.front import Best, DropSeen, Proof, Speedup
 from qsearch.contracts.job import Constraints, DropLimit, JobSpec, ModelRef, SearchSpec, SpaceSpec
 from qsearch.contracts.layer import Inspection, Layer, TensorInfo
+from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.machine import Circumstances, Machine
 from qsearch.contracts.measurement import Accuracy, ArmRun, Block, Latency, Measurement, Sitting, Tier
 from qsearch.contracts.target import Target
 from qsearch.contracts.trial import Proposal
 from qsearch.contracts.verdict import Interval, Verdict
 from qsearch.contracts.work import Finalist, FinalResult, Materialized, Prepared
+from qsearch.store.memory import MemoryLedger
+from qsearch.store.opening import open_ledger
 
 TARGETS = (Target(name="laptop", labels={"isa": "avx2"}), Target(name="server", threads=4))
 
@@ -28,6 +32,18 @@ class Clock:
 
     def __call__(self) -> float:
         return self.seconds
+
+
+def _memory(_folder: Path, clock: Clock) -> Ledger:
+    return MemoryLedger(shift_s=clock)
+
+
+def _sqlite(folder: Path, clock: Clock) -> Ledger:
+    return open_ledger(f"sqlite:///{folder}/ledger.db", shift_s=clock)
+
+
+#: every implementation: (folder of its own, clock) → a new, empty ledger
+LEDGERS: dict[str, Callable[[Path, Clock], Ledger]] = {"memory": _memory, "sqlite": _sqlite}
 
 
 def spec(name: str = "encoder", targets: Sequence[Target] = TARGETS) -> JobSpec:

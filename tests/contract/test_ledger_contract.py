@@ -1,4 +1,4 @@
-"""One suite for every ledger. PostgreSQL joins by one more entry in `LEDGERS`."""
+"""One suite for every ledger. PostgreSQL joins by one more entry in `ledger_samples.LEDGERS`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ledger_samples as samples
 import pytest
-from ledger_samples import Clock
+from ledger_samples import LEDGERS, Clock
 
 from qsearch.contracts.causes import RETRIES, Cause
 from qsearch.contracts.codec import digest_of
@@ -19,19 +19,6 @@ from qsearch.contracts.job import JOB_MOVES, Job, JobState, Lease
 from qsearch.contracts.ledger import Artifact, Ledger
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.trial import TRIAL_MOVES, TrialState
-from qsearch.store.memory import MemoryLedger
-from qsearch.store.opening import open_ledger
-
-
-def _memory(_folder: Path, clock: Clock) -> Ledger:
-    return MemoryLedger(shift_s=clock)
-
-
-def _sqlite(folder: Path, clock: Clock) -> Ledger:
-    return open_ledger(f"sqlite:///{folder}/ledger.db", shift_s=clock)
-
-
-LEDGERS: dict[str, Callable[[Path, Clock], Ledger]] = {"memory": _memory, "sqlite": _sqlite}
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -54,18 +56,8 @@ def test_ray_listens_on_loopback_only_and_demands_a_token(cluster: RayPool) -> N
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
     assert os.environ["RAY_AUTH_MODE"] == "token"
     stranger = {n: v for n, v in os.environ.items() if not n.startswith("RAY_")}
-    script = "import sys, ray; ray.init(address=sys.argv[1], logging_level=50, log_to_driver=False)"
-    address = ray.get_runtime_context().gcs_address
-    refused = subprocess.run(
-        [sys.executable, "-c", script, address],
-        env={**stranger, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert refused.returncode != 0
-    assert "uthenticat" in refused.stderr
+    wrong = {**stranger, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    assert "InvalidAuthToken" in _join(ray.get_runtime_context().gcs_address, wrong)
 
 
 def test_actor_that_is_killed_is_an_outcome_and_a_new_one_comes(cluster: RayPool, tmp_path: Path) -> None:
@@ -100,22 +92,7 @@ def test_cluster_that_does_not_answer_is_unreachable() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{held.getsockname()[1]}"
-        script = (
-            "import sys; from qsearch.cluster.ray_pool import RayPool\n"
-            "from qsearch.contracts.errors import Unreachable\n"
-            "try: RayPool(sys.argv[1])\n"
-            "except Unreachable as error: sys.exit(error.message)"
-        )
-        environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
-        ended = subprocess.run(
-            [sys.executable, "-c", script, address],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-    assert f"no Ray cluster at {address}" in ended.stderr
+        assert f"no Ray cluster at {address}" in _join(address, {**os.environ, "RAY_AUTH_MODE": "disabled"})
 
 
 def test_driver_that_is_killed_leaves_no_worker(tmp_path: Path) -> None:
@@ -127,7 +104,9 @@ def test_driver_that_is_killed_leaves_no_worker(tmp_path: Path) -> None:
         "pool.submit(piece('family:hang', Path(sys.argv[1])), TARGET)\n"
         "while True: pool.results(1.0)"
     )
-    environment = {**os.environ, "PYTHONPATH": HERE, "TMPDIR": str(tmp_path)}
+    # short, because Ray's sockets lie in it; the killed driver cannot clean up
+    folder = tempfile.mkdtemp(prefix="q")
+    environment = {**os.environ, "PYTHONPATH": HERE, "TMPDIR": folder}
     driver = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], env=environment)
     try:
         assert eventually((tmp_path / "pids").exists, 120.0)
@@ -135,8 +114,21 @@ def test_driver_that_is_killed_leaves_no_worker(tmp_path: Path) -> None:
     finally:
         driver.kill()
         driver.wait()
+        shutil.rmtree(folder, ignore_errors=True)
     assert eventually(lambda: not [p for p in started if _lives(p.pid)])
     assert not any(_lives(int(pid)) for pid in (tmp_path / "pids").read_text().split())
+
+
+def _join(address: str, environment: dict[str, str]) -> str:
+    """What a process of its own is told when it tries to join; quickly, or the test fails."""
+    script = (
+        "import sys; from qsearch.cluster.ray_pool import RayPool\n"
+        "from qsearch.contracts.errors import Unreachable\n"
+        "try: RayPool(sys.argv[1])\n"
+        "except Unreachable as error: sys.exit(error.message)"
+    )
+    command = [sys.executable, "-c", script, address]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False).stderr
 
 
 def collect(pool: RayPool, count: int, patience_s: float = 90.0) -> Sequence[Outcome]:

@@ -13,6 +13,7 @@ from qsearch.measure.protocol import (
     LONGEST_BLOCK_NS,
     PLANS,
     block_runs,
+    group_runs,
     load_order,
     rounds,
     settle,
@@ -137,3 +138,12 @@ def test_timing_numbers_its_inputs_and_settling_has_both_floors() -> None:
     calls.clear()
     settle(run, clock, 7)
     assert calls == [7, 7]
+
+
+def test_very_short_inferences_are_timed_in_groups() -> None:
+    assert group_runs([10_000_000, 300_000]) == 1
+    assert group_runs([50_000, 10_000]) == 20
+    ran: list[int] = []
+    ticks = iter(range(0, 10_000, 1_000))
+    assert timed(ran.append, lambda: next(ticks), 5, 7, group=4) == [250, 250]
+    assert ran == list(range(5, 13))

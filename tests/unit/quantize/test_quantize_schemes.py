@@ -64,7 +64,11 @@ def test_conv_matches_its_definition(groups: int, per: int, kernel: int, dims: i
             (Choice.FP32, _conv(x, weight, groups, added), 1e-5 * span),
             (Choice.INT8_DYNAMIC, _conv(_dynamic(x), _int8(weight, 0), groups, added), 1e-5 * span),
             (Choice.TERNARY, _conv(x, lossy, groups, added), 1e-5 * span),
-            (Choice.INT8_STATIC, _output(folder, _conv(_static(folder, x, "x"), _int8(weight, 0), groups, added)), step),
+            (
+                Choice.INT8_STATIC,
+                _output(folder, _conv(_static(folder, x, "x"), _int8(weight, 0), groups, added)),
+                step,
+            ),
         ):
             found = run_candidate(folder, uniform(folder, choice), {"x": x})["y"]
             assert np.abs(found - expected).max() <= tolerance * 1.01, choice

@@ -86,7 +86,8 @@ def test_the_pick_is_compared_with_the_best_uniform_in_words() -> None:
     tie = replace(best.versus_uniform, verdict=Verdict.UNRESOLVED)  # type: ignore[type-var]
     assert versus_text(replace(best, versus_uniform=tie)).startswith("not told apart from")
     uniform = dict.fromkeys(records.LAYERS, Choice.INT8_DYNAMIC)
-    assert versus_text(replace(best, versus_uniform=None, choices=uniform)) == "the pick is itself uniform"
+    alone = versus_text(replace(best, versus_uniform=None, choices=uniform, uniform="uniform ternary"))
+    assert alone == "the pick is uniform ternary itself, the best uniform candidate"
 
 
 def test_infeasible_is_said_where_the_pick_stands() -> None:

@@ -68,6 +68,12 @@ def test_with_nothing_feasible_the_closest_are_measured_again() -> None:
     assert choose(sized, limits, AXES, SPACE, 2) == (8, 7)
 
 
+def test_a_wide_guess_does_not_lead() -> None:
+    """The first seat is what would be picked now, and only what is clearly faster than fp32 is picked."""
+    guess = make_result(9, make_candidate(LAYERS, STATIC, TERNARY), ratio=0.5, half=0.6, drop=0.001)
+    assert choose([*HISTORY, guess], ONE_PERCENT, AXES, SPACE, 3)[0] == 4
+
+
 def test_polluted_trials_and_empty_histories() -> None:
     spoiled = [*HISTORY[:4], replace(HISTORY[4], latency=replace(HISTORY[4].latency, verdict=Verdict.POLLUTED))]
     assert choose(spoiled, ONE_PERCENT, AXES, SPACE, 3) == (2,)

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from statistics import mean
 
 import pytest
@@ -25,6 +27,13 @@ def test_a_sampler_is_not_worse_than_a_lottery(sampler: str, layers: int) -> Non
     }
     assert reached[sampler] >= reached["random"]
     assert reached["random"] > 0.227
+
+
+def test_optuna_is_not_imported_before_something_is_proposed() -> None:
+    rooms = "feasible, finalists, pareto, pick, proposing, space, stopping"
+    code = f"import sys; from qsearch.search import {rooms}; print('optuna' in sys.modules, 'scipy' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout == "False False\n"
 
 
 def test_added_trials_are_the_population_of_nsga2() -> None:

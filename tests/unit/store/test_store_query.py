@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -224,12 +225,11 @@ class TestAttacks:
         ],
     )
     def test_no_value_grows_beyond_the_limit(self, url: str, filled: str, sql: str) -> None:
-        try:
-            ((value,),) = ask(url, sql).rows
-        except UsageError as error:
-            assert "too big" in str(error)
+        if "300000000" in sql:
+            assert ask(url, sql).rows == ((None,),)
         else:
-            assert value is None
+            with pytest.raises(UsageError, match="too big"):
+                ask(url, sql)
 
     @pytest.mark.parametrize(
         "sql",
@@ -242,10 +242,8 @@ class TestAttacks:
     )
     def test_a_slow_function_cannot_outrun_the_deadline_by_much(self, url: str, filled: str, sql: str) -> None:
         began = time.monotonic()
-        try:
+        with contextlib.suppress(QSearchError):
             ask(url, sql, timeout_s=1)
-        except QSearchError:
-            pass
         assert time.monotonic() - began < 10
 
     def test_the_lists_of_functions_and_views_hold_nothing_that_reads_or_writes(self) -> None:

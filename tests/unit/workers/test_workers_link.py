@@ -22,6 +22,7 @@ from qsearch.contracts.machine import Machine
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.work import BenchResult, Outcome, Work, WorkKind
 from workers.link import STARTS, WorkerLink, kernel_oom_kills
+from workers.tree import MARK, family
 from workers.wire import (
     WorkerOptions,
     failed,
@@ -226,6 +227,23 @@ def test_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
         parent.kill()
         parent.wait()
     assert gone(tmp_path / "pids")
+
+
+def test_worker_that_is_killed_alone_leaves_no_orphan(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "workers.worker", "--performer", "pool_performer:perform"]
+    # no link here that would sweep: the guard has to do it
+    environment = {**os.environ, "PYTHONPATH": HERE, MARK: "alone"}
+    worker = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, text=True, start_new_session=True
+    )
+    with worker:
+        assert worker.stdin is not None
+        worker.stdin.write(write_work(piece("family:hang", tmp_path)) + "\n")
+        worker.stdin.flush()
+        assert eventually((tmp_path / "pids").exists)
+        worker.kill()
+        assert gone(tmp_path / "pids")
+    assert eventually(lambda: not family(worker.pid, "alone"))
 
 
 def test_links_can_share_one_event(tmp_path: Path) -> None:

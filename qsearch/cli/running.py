@@ -33,6 +33,9 @@ def run(  # noqa: PLR0913, PLR0917 a command's parameters are its options
     sampler: Annotated[str | None, typer.Option("--sampler", metavar="NAME", help="tpe, nsga2 or random.")] = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the job.")] = None,
     pool: _PoolOption = "local",
+    record: Annotated[
+        str, typer.Option("--record", metavar="FILE", help="Keep all work and outcomes, for --pool replay:FILE.")
+    ] = "",
     target: TargetsOption = None,
     choice: Annotated[
         list[str] | None,
@@ -56,6 +59,7 @@ def run(  # noqa: PLR0913, PLR0917 a command's parameters are its options
         sampler=sampler,
         quick=fast,
         pool=pool,
+        record=record,
         targets=tuple(target or ()),
         choices=tuple(_choice(each) for each in choice or ()),
     )

@@ -175,5 +175,7 @@ class Overrides:
     quick: bool = False
     #: local, ray, replay:FILE
     pool: str = "local"
+    #: write every piece of work and its outcome here, for `--pool replay:FILE`; empty = do not
+    record: str = ""
     targets: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = field(default=())

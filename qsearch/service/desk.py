@@ -15,6 +15,7 @@ from qsearch.contracts.job import Job, JobSpec, JobState
 from qsearch.contracts.layer import Inspection
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.measurement import Tier
+from qsearch.contracts.pool import Pool
 from qsearch.contracts.trial import TrialState
 from qsearch.contracts.views import (
     BenchView,
@@ -87,14 +88,14 @@ class LocalDesk:
 
         found, source = load_spec(spec, overrides)
         job = self._ledger.create_job(found, source, self._owner)
-        return self._drive(job, overrides.pool, watch)
+        return self._drive(job, overrides, watch)
 
     def resume(self, job: str, overrides: Overrides, watch: Watch) -> JobStatus:
         """See `Desk.resume`."""
         found = self._ledger.job(job, self._owner)
         if found.state is JobState.DONE:
             raise UsageError(f"job {found.id} is DONE; there is nothing to resume", f"qsearch pareto {found.id}")
-        return self._drive(found, overrides.pool, watch)
+        return self._drive(found, overrides, watch)
 
     # looking
     def jobs(self, *, limit: int, states: Sequence[JobState]) -> Sequence[Job]:
@@ -188,20 +189,23 @@ class LocalDesk:
         return self._settings.value("database_url")
 
     @contextmanager
-    def _place(self, pool_name: str) -> Iterator[Workplace]:
+    def _place(self, pool_name: str, record: str = "") -> Iterator[Workplace]:
         from qsearch.cluster.pools import open_pool
+        from qsearch.cluster.recording import RecordingPool
 
         address = self._settings.value("ray_address")
-        pool = open_pool(pool_name, scratch=self._artifacts.scratch, ray_address=address)
+        pool: Pool = open_pool(pool_name, scratch=self._artifacts.scratch, ray_address=address)
+        if record:
+            pool = RecordingPool(pool, Path(record))
         try:
             yield Workplace(ledger=self._ledger, artifacts=self._artifacts, pool=pool)
         finally:
             pool.close()
 
-    def _drive(self, job: Job, pool_name: str, watch: Watch) -> JobStatus:
+    def _drive(self, job: Job, overrides: Overrides, watch: Watch) -> JobStatus:
         from qsearch.service.driver import Driver
 
-        with self._place(pool_name) as place:
+        with self._place(overrides.pool, overrides.record) as place:
             try:
                 Driver(place, watch).drive(job)
             except Interrupted as interrupted:

@@ -43,8 +43,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     make: Any = None
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(count=st.integers(1, 3))
+    def begin(self, count: int) -> None:
         self.folder = tempfile.mkdtemp()
         self.clock = Clock()
         self.ledger = type(self).make(Path(self.folder), self.clock)
@@ -54,6 +54,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.holder, self.until = "", 0.0
         self.trials: list[dict[str, Any]] = []
         self.fenced = 0
+        self._taken(self.ledger.lease(self.job, "a", TTL_S))
+        self._add(count)
 
     def teardown(self) -> None:
         self.ledger.close()
@@ -84,9 +86,11 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.leases and len(self.trials) < 6)
     @rule(data=st.data(), count=st.integers(1, 2))
     def submit(self, data: st.DataObject, count: int) -> None:
-        if self._current(data, lambda lease: self.ledger.add_trials(lease, samples.proposals(count))):
-            for _ in range(count):
-                self.trials.append({"state": "QUEUED", "token": 0, "epoch": 0, "failures": {}, "accepted": None})
+        lease = self._some_lease(data)
+        if lease.epoch == self.epoch:
+            self._add(count)
+        else:
+            self._refused(lambda: self.ledger.add_trials(lease, samples.proposals(count)))
 
     @precondition(lambda self: self.leases and self.trials)
     @rule(data=st.data())
@@ -97,10 +101,23 @@ class LedgerMachine(RuleBasedStateMachine):
             with pytest.raises(UsageError):
                 self.ledger.start(lease, number)
         elif lease.epoch == self.epoch:
-            trial.update(state="RUNNING", token=trial["token"] + 1, epoch=self.epoch)
-            assert self.ledger.start(lease, number) == trial["token"]
+            self._start(number)
         else:
             self._refused(lambda: self.ledger.start(lease, number))
+
+    @precondition(lambda self: any(trial["state"] == "QUEUED" for trial in self.trials))
+    @rule()
+    def start_the_next(self) -> None:
+        self._start([trial["state"] for trial in self.trials].index("QUEUED"))
+
+    @precondition(lambda self: any(trial["state"] == "RUNNING" for trial in self.trials))
+    @rule(data=st.data(), ratio=st.sampled_from(RATIOS), age=st.sampled_from([-1, 1, 2]))
+    def finish_stale(self, data: st.DataObject, ratio: float, age: int) -> None:
+        """A running trial, under a token that is not its current one."""
+        running = [number for number, trial in enumerate(self.trials) if trial["state"] == "RUNNING"]
+        number = data.draw(st.sampled_from(running))
+        token = self.trials[number]["token"] - age
+        self._refused(lambda: self.ledger.finish(self.job, number, token, measured(ratio)))
 
     @precondition(lambda self: any(trial["token"] for trial in self.trials))
     @rule(data=st.data(), ratio=st.sampled_from(RATIOS), age=st.sampled_from([0, 0, 0, 1, 2, -1]))
@@ -183,6 +200,16 @@ class LedgerMachine(RuleBasedStateMachine):
             assert history[number].latency == measured(ratio).latency
             assert self.trials[number]["state"] == TrialState.DONE
             assert self.ledger.measurement(self.job, number) == measured(ratio)
+
+    def _add(self, count: int) -> None:
+        self.ledger.add_trials(self.leases[-1], samples.proposals(count))
+        for _ in range(count):
+            self.trials.append({"state": "QUEUED", "token": 0, "epoch": 0, "failures": {}, "accepted": None})
+
+    def _start(self, number: int) -> None:
+        trial = self.trials[number]
+        trial.update(state="RUNNING", token=trial["token"] + 1, epoch=self.epoch)
+        assert self.ledger.start(self.leases[-1], number) == trial["token"]
 
     def _taken(self, lease: Lease) -> None:
         assert lease.epoch == self.epoch + 1

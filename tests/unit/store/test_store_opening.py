@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import sqlite3
@@ -134,8 +135,9 @@ class TestSchema:
 
     def test_a_migration_that_dies_leaves_nothing(self, url: str) -> None:
         engine = _transactional(url)
-        with pytest.raises(RuntimeError, match="power"), engine.begin() as connection:
+        with contextlib.suppress(RuntimeError), engine.begin() as connection:
             schema.upgrade(connection)
+            assert schema.current(connection) == schema.HEAD
             raise RuntimeError("power cut")
         with engine.connect() as connection:
             assert inspect(connection).get_table_names() == []

@@ -122,10 +122,11 @@ class JobState(StrEnum):
 
 
 _LIVE = (JobState.FAILED, JobState.CANCELLED, JobState.PAUSED)
-#: Allowed transitions; guarded by the ledger. A resumed job enters PREPARING again, whose work is cached.
+#: Allowed transitions; guarded by the ledger. A resumed job enters PREPARING again, whose work is cached,
+#: from wherever its last driver died: in PREPARING too.
 JOB_MOVES: dict[JobState, tuple[JobState, ...]] = {
     JobState.QUEUED: (JobState.PREPARING, *_LIVE),
-    JobState.PREPARING: (JobState.SEARCHING, *_LIVE),
+    JobState.PREPARING: (JobState.PREPARING, JobState.SEARCHING, *_LIVE),
     JobState.SEARCHING: (JobState.FINALIZING, JobState.PREPARING, *_LIVE),
     JobState.FINALIZING: (JobState.DONE, JobState.PREPARING, *_LIVE),
     JobState.PAUSED: (JobState.PREPARING, JobState.FAILED, JobState.CANCELLED),

@@ -52,8 +52,10 @@ def size(count: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """`4.21 ms`, three digits."""
-    return f"{_three(value)} ms" if math.isfinite(value) else NOTHING
+    """`4.21 ms`, three digits; below a tenth of a millisecond `8.13 µs`."""
+    if not math.isfinite(value):
+        return NOTHING
+    return f"{_three(value * 1e3)} µs" if 0 < abs(value) < 0.1 else f"{_three(value)} ms"
 
 
 def duration(seconds: float | None) -> str:

@@ -19,6 +19,7 @@ from qsearch.contracts.errors import DataError, Unreachable
 from qsearch.contracts.job import Lease
 from qsearch.store.opening import open_ledger
 from qsearch.store.sql_ledger import SqlLedger
+from qsearch.store.transaction import Transaction
 
 SAMPLES = str(Path(samples.__file__).parent)
 
@@ -56,6 +57,18 @@ class TestPatience:
         hasty.note(lease, "now", {})
         locker.close()
         hasty.close()
+
+    def test_a_write_holds_the_lock_from_its_first_read(self, url: str, ledger: SqlLedger, lease: Lease) -> None:
+        other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=0)
+
+        def work(tx: Transaction) -> None:
+            tx.job(lease.job)
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+
+        ledger._database.write(work)
+        ledger._database.read(lambda tx: (tx.job(lease.job), other.execute("BEGIN IMMEDIATE")))
+        other.close()
 
     def test_a_full_disk_says_so_and_loses_nothing(self, url: str, ledger: SqlLedger, lease: Lease) -> None:
         ledger.add_trials(lease, samples.proposals(1))
@@ -117,7 +130,8 @@ class TestDamage:
 class TestProcesses:
     def test_a_forked_child_has_connections_of_its_own(self, ledger: SqlLedger, lease: Lease) -> None:
         context = multiprocessing.get_context("fork")
-        children = [context.Process(target=_note, args=(ledger, lease, f"child-{i}")) for i in range(3)]
+        engine = id(ledger._database.engine)
+        children = [context.Process(target=_note, args=(ledger, lease, f"child-{i}", engine)) for i in range(3)]
         for child in children:
             child.start()
         for i in range(5):
@@ -198,7 +212,8 @@ def _integrity(ledger: SqlLedger) -> object:
     return ledger._database.whole(lambda c: c.exec_driver_sql("PRAGMA integrity_check").scalar())
 
 
-def _note(ledger: SqlLedger, lease: Lease, kind: str) -> None:
+def _note(ledger: SqlLedger, lease: Lease, kind: str, inherited: int = 0) -> None:
+    assert id(ledger._database.engine) != inherited
     ledger.note(lease, kind, {})
 
 

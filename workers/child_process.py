@@ -15,6 +15,7 @@ from types import TracebackType
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import DataError, WorkFailed
 from qsearch.measure import wire
+from workers.oom import kernel_oom_kills
 
 CHILD = Path(__file__).with_name("child.py")
 #: How much of a child's stderr is kept, bytes; the rest of a flood is read and dropped.
@@ -47,7 +48,7 @@ class ChildProcess:
             WorkFailed: INFRA, the interpreter cannot be started.
         """
         self._name, self._said, self._tail = name, b"", b""
-        self._ooms = _oom_kills()
+        self._ooms = kernel_oom_kills()
         try:
             self._process = subprocess.Popen(
                 [python, "-I", str(CHILD)],
@@ -159,7 +160,7 @@ class ChildProcess:
             cause = Cause.OUT_OF_MEMORY if out_of_memory else Cause.INFRA
             return WorkFailed(cause, f"{self._name} ended with exit code {code} before it answered", words)
         number = signal.Signals(-code)
-        if (number == signal.SIGKILL and _oom_kills() > self._ooms) or "bad_alloc" in words:
+        if (number == signal.SIGKILL and kernel_oom_kills() > self._ooms) or "bad_alloc" in words:
             return WorkFailed(Cause.OUT_OF_MEMORY, f"{self._name} was ended by {number.name} for memory", words)
         return WorkFailed(Cause.NATIVE_CRASH, f"{self._name} died by {number.name}", words)
 
@@ -172,12 +173,3 @@ def _environment(threads: int) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     wanted = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     return {**kept, **dict.fromkeys(wanted, str(threads)), "OMP_WAIT_POLICY": "PASSIVE"}
-
-
-def _oom_kills() -> int:
-    """How many processes this kernel has killed for memory; 0 where it does not say."""
-    try:
-        rows = (line.split() for line in Path("/proc/vmstat").read_text().splitlines())
-        return next((int(row[1]) for row in rows if row[0] == "oom_kill"), 0)
-    except OSError:
-        return 0

@@ -20,6 +20,7 @@ from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import DataError, Unreachable, UsageError
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.work import Outcome, Work
+from workers.oom import kernel_oom_kills
 from workers.pipes import PipedProcess
 from workers.tree import MARK
 from workers.wire import WorkerOptions, failed, read_hello, read_outcome, write_work
@@ -45,6 +46,9 @@ class WorkerLink:
         command: the program to start, for another interpreter; the options' flags are appended.
         clock: monotonic seconds.
         oom_kills: how many processes this machine's kernel has killed for memory so far.
+
+    Raises:
+        Unreachable: the worker's folder cannot be made, or its program cannot be started.
     """
 
     def __init__(
@@ -221,8 +225,12 @@ class WorkerLink:
 
     def _restart(self) -> None:
         self._busy = self._slot = None
-        if not self._broken:
+        if self._broken:
+            return
+        try:
             self._process = self._spawn()
+        except Unreachable as error:
+            self._give_up(str(error))
 
     def _give_up(self, why: str) -> None:
         self._broken = why
@@ -242,10 +250,16 @@ class WorkerLink:
         self._sent_at = self._clock()
         mark = uuid.uuid4().hex
         folder = self._options.folder or None
-        if folder:
-            Path(folder).mkdir(parents=True, exist_ok=True)
         environment = {**_inherited(self._options.without), **self._options.environment, MARK: mark}
-        return PipedProcess(self._command, environment, folder, mark, self._wake.set)
+        try:
+            if folder:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+            return PipedProcess(self._command, environment, folder, mark, self._wake.set)
+        except OSError as error:
+            where = f" in {folder}" if folder else ""
+            raise Unreachable(
+                f"no worker can be started{where}: {error.strerror or error}", "Workers run below --artifacts DIR."
+            ) from error
 
     def _state(self) -> str:
         if self._closed:
@@ -253,16 +267,6 @@ class WorkerLink:
         if self._broken:
             return self._broken
         return f"it does {self._busy.key}" if self._busy else "it has not said hello yet"
-
-
-def kernel_oom_kills() -> int:
-    """Processes killed for memory since the machine started (`oom_kill` of /proc/vmstat); 0 when unknown."""
-    try:
-        text = Path("/proc/vmstat").read_text(encoding="ascii")
-    except OSError:
-        return 0
-    counts = dict(line.split(maxsplit=1) for line in text.splitlines() if " " in line)
-    return int(counts.get("oom_kill", "0"))
 
 
 def _flags(options: WorkerOptions) -> list[str]:

@@ -36,7 +36,9 @@ def materialize(order: MaterializeOrder, scratch: Path, deadline_s: float) -> Ma
         found = _rescored(found, order.metric)
     for batch in order.batches:
         for split in SPLITS:
-            _check_feeds(model, read_samples(split_file(out, split, batch)).feeds[0], split)
+            feeds = read_samples(split_file(out, split, batch)).feeds
+            for one in (feeds[0], feeds[-1]):  # the last batch may be a partial one
+                _check_feeds(model, one, split)
     return found
 
 
@@ -83,10 +85,17 @@ def _from_npz(order: MaterializeOrder, model: Loaded, out: Path) -> Materialized
 
 
 def _rescored(found: Materialized, name: str) -> Materialized:
-    """The same samples under a built-in metric, or the user's other function."""
-    if is_builtin(name):
-        return replace(found, metric=name, score=name, higher_is_better=metric(name).higher_is_better)
-    return replace(found, metric=name.partition(":")[2], score=name)
+    """The same samples under a built-in metric.
+
+    NOTE: another function of the user's is refused here, because a name cannot say in which direction
+    it is better, and a drop turned round would make the search look for the worst.
+    """
+    if not is_builtin(name):
+        raise DataError(
+            f"metric: {name} beside a task is no built-in metric",
+            "A function of your own belongs into the task: Task(score=..., higher_is_better=...).",
+        )
+    return replace(found, metric=name, score=name, higher_is_better=metric(name).higher_is_better)
 
 
 def _fidelity(model: Loaded, sample: Feeds) -> str:

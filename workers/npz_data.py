@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -17,6 +19,8 @@ LABELS = "labels"
 FEWEST = 12
 #: calibration takes a sixth, and never more than this; ranges settle long before
 MOST_CALIBRATION = 128
+#: what numpy and zipfile raise for files that are empty, cut short, damaged, encrypted or no archive
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, TokenError)
 
 
 def npz_task(path: Path, inputs: Sequence[str], seed: int) -> tuple[Task, bool]:
@@ -26,7 +30,7 @@ def npz_task(path: Path, inputs: Sequence[str], seed: int) -> tuple[Task, bool]:
     calibrates, the rest is halved into search and held-out.
 
     Raises:
-        DataError: missing, not an .npz, arrays that do not fit each other or the model's inputs.
+        DataError: as `npz_arrays`; arrays that do not fit each other or the model's inputs.
     """
     arrays = npz_arrays(path)
     labels = arrays.pop(LABELS, None)
@@ -44,7 +48,7 @@ def npz_task(path: Path, inputs: Sequence[str], seed: int) -> tuple[Task, bool]:
     count = len(arrays[inputs[0]])
     every = {**arrays, **({} if labels is None else {LABELS: labels})}
     for name, array in every.items():
-        if array.ndim < 1 or len(array) != count:
+        if len(array) != count:
             raise DataError(
                 f"{path}: {name!r} has {np.shape(array)[:1]} samples, {inputs[0]!r} has {count}; axis 0 counts samples"
             )
@@ -59,16 +63,33 @@ def npz_task(path: Path, inputs: Sequence[str], seed: int) -> tuple[Task, bool]:
 
 
 def npz_arrays(path: Path) -> dict[str, Array]:
-    """Every array of an .npz by name; pickled objects are refused."""
+    """Every array of an .npz by name, each with samples on axis 0; pickled objects are refused.
+
+    Raises:
+        DataError: missing, not an .npz, damaged, without arrays, or with one that has no axis to count on.
+    """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} is a single array; expected an .npz with one array per model input")
-            return {name: file[name] for name in file.files}
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise DataError(
+                f"{path} is a single array (.npy); expected an .npz with one array per model input",
+                f"np.savez({path.name!r}, NAME_OF_INPUT=array)",
+            )
+        with loaded as file:
+            arrays = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise DataError(f"no data file {path}") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path} cannot be read as .npz: {error}", "Write it with numpy.savez.") from error
+    if not arrays:
+        raise DataError(f"{path} holds no array; expected one per model input")
+    for name, array in arrays.items():
+        # a member that is no .npy comes back as its bytes
+        if not isinstance(array, np.ndarray):
+            raise DataError(f"{path}: {name!r} is no array", "Write it with numpy.savez.")
+        if array.ndim < 1:
+            raise DataError(f"{path}: {name!r} is a single number; expected an array whose axis 0 counts samples")
+    return arrays
 
 
 def _split(arrays: Mapping[str, Array], labels: Array | None, rows: Array) -> Split:

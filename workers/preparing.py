@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.choices import Choice
+from qsearch.contracts.errors import DataError
 from qsearch.contracts.layer import Inspection, Layer
 from qsearch.contracts.measurement import Accuracy
 from qsearch.contracts.target import Target
@@ -21,7 +23,7 @@ from qsearch.quantize.assemble import assemble
 from qsearch.quantize.prepare import prepare_model
 from workers.scoring import accuracy, score_split
 from workers.sitting import Predicted, predict
-from workers.slot_lock import machine_lock
+from workers.slot_lock import LOCK_WAIT_S, machine_lock, slot_lock
 from workers.splits import split_file
 
 #: real samples that every arm runs in the same order; enough to be the data's mix, few enough to repeat
@@ -46,15 +48,16 @@ def prepare(order: PrepareOrder, scratch: Path, deadline_s: float) -> Prepared:
     out = scratch / "prepared"
     machine = this_machine()
     exact = order.target.options.get("session.x64quantprecision") == "1"
-    model = prepare_model(
-        Path(order.model.path),
-        out,
-        calibration=read_samples(split_file(Path(order.splits), "calibration", order.target.batch)).feeds,
-        runtime=OnnxRuntime(),
-        target=order.target,
-        choices=order.choices,
-        weight_bits=7 if saturates(machine) and not exact else 8,
-    )
+    with slot_lock(machine_lock(), exclusive=False, timeout_s=LOCK_WAIT_S):
+        model = prepare_model(
+            Path(order.model.path),
+            out,
+            calibration=read_samples(split_file(Path(order.splits), "calibration", order.target.batch)).feeds,
+            runtime=OnnxRuntime(),
+            target=order.target,
+            choices=order.choices,
+            weight_bits=7 if saturates(machine) and not exact else 8,
+        )
     prepared_s = time.monotonic() - started
     _write_latency_samples(order, out)
     reference, predicted = _reference(order, out, model.inspection.layers, scratch, deadline_s)
@@ -76,9 +79,20 @@ def all_fp32(layers: tuple[Layer, ...]) -> Candidate:
 
 
 def _write_latency_samples(order: PrepareOrder, out: Path) -> None:
+    """Full batches spread evenly over the split, so that sorted data are timed in their own mix.
+
+    With `shapes` every sample is cut to every shape; the count shrinks so that all shapes have equal shares.
+    """
     found = read_samples(split_file(Path(order.splits), "search", order.target.batch))
-    feeds: list[Feeds] = [f for f, size in zip(found.feeds, found.sizes, strict=True) if size == order.target.batch]
-    feeds = (feeds or list(found.feeds))[:LATENCY_SAMPLES]
+    full: list[Feeds] = [f for f, size in zip(found.feeds, found.sizes, strict=True) if size == order.target.batch]
+    if not full:
+        raise DataError(
+            f"the search split has {sum(found.sizes)} samples, fewer than one batch of {order.target.batch}",
+            "Give more samples, or a target with a smaller batch.",
+        )
+    mixes = math.prod(len(sizes) for sizes in order.shapes.values())
+    wanted = min(len(full), max(1, LATENCY_SAMPLES // mixes))
+    feeds: list[Feeds] = [full[i * len(full) // wanted] for i in range(wanted)]
     if order.shapes:
         inputs = OnnxRuntime().load(Path(order.model.path), Target(name="probe")).inputs()
         feeds = reshape_feeds(feeds, inputs, order.shapes)

@@ -20,6 +20,8 @@ from pathlib import Path
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import WorkFailed
 
+#: how long heavy work waits for somebody else's measurement; a final sitting takes five minutes
+LOCK_WAIT_S = 900.0
 _PAUSE_S = 0.05
 
 

@@ -11,27 +11,51 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import WorkFailed
+from workers.oom import kernel_oom_kills
+from workers.tree import MARK
 
 #: longest answer accepted, bytes; user code must not fill the worker's memory through the pipe
 MAX_ANSWER = 4 << 20
+#: signals that a process's own machine code brings upon it
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
 
 class TalkingChild:
-    """`python -m MODULE` in a process group of its own; killed with everything it started."""
+    """`python -m MODULE` in a process group of its own; killed with everything it started.
 
-    def __init__(self, module: str, *, cwd: str) -> None:
+    NOTE: `-P`, because without it a `numpy` or `workers` in `cwd` would be imported instead of the
+    installed one, before the child has said its first word.
+
+    Args:
+        module: what to run.
+        cwd: where it runs.
+        oom_kills: how many processes this machine's kernel has killed for memory so far.
+
+    Raises:
+        WorkFailed: INFRA, it cannot be started there.
+    """
+
+    def __init__(self, module: str, *, cwd: str, oom_kills: Callable[[], int] = kernel_oom_kills) -> None:
+        self._oom_kills = oom_kills
+        self._oom_before = 0
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            cwd=cwd,
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-X", "faulthandler", "-m", module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                cwd=cwd,
+                env=_environment(),
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._stderr.close()
+            raise WorkFailed(Cause.INFRA, f"no process can be started in {cwd}: {error.strerror}") from error
 
     @property
     def alive(self) -> bool:
@@ -42,11 +66,14 @@ class TalkingChild:
         """One request, one answer.
 
         Raises:
-            WorkFailed: TIMEOUT after deadline_s (the child is killed); NATIVE_CRASH when it died.
+            WorkFailed: TIMEOUT after deadline_s (the child is killed). When it died: OUT_OF_MEMORY where
+                the kernel counted one more kill for memory, NATIVE_CRASH by a signal of its own code's,
+                INFRA by anybody else's, USER_ERROR when it ended by itself.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise WorkFailed(Cause.INFRA, "the child has no pipes")
+        self._oom_before = self._oom_kills()
         try:
             stdin.write(json.dumps(request).encode() + b"\n")
             stdin.flush()
@@ -65,7 +92,9 @@ class TalkingChild:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                # what was not sent any more is flushed by closing, into a pipe that nobody reads
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
         self._stderr.close()
 
     def _read_line(self, descriptor: int, until: float, deadline_s: float) -> bytes:
@@ -87,13 +116,27 @@ class TalkingChild:
 
     def _death(self) -> WorkFailed:
         code = self._process.wait()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         tail = self._tail()
         self.close()
-        cause = Cause.OUT_OF_MEMORY if code == -signal.SIGKILL else Cause.USER_ERROR
+        cause, how = self._cause(code)
         return WorkFailed(cause, f"the process that runs the task's code {how}", tail)
+
+    def _cause(self, code: int) -> tuple[Cause, str]:
+        if code >= 0:
+            return Cause.USER_ERROR, f"exited with {code}"
+        if code == -signal.SIGKILL and self._oom_kills() > self._oom_before:
+            return Cause.OUT_OF_MEMORY, "was killed by the kernel for memory"
+        names = {number.value: number.name for number in signal.Signals}
+        cause = Cause.NATIVE_CRASH if -code in _CRASHES else Cause.INFRA
+        return cause, f"was killed by {names.get(-code, f'signal {-code}')}"
 
     def _tail(self) -> str:
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - 4000))
         return self._stderr.read().decode(errors="replace")
+
+
+def _environment() -> dict[str, str]:
+    """Ours without what concerns QSearch and Ray: both hold secrets, and neither is user code's business."""
+    # the mark stays: by it a worker's guard finds what the user's code has started
+    return {n: v for n, v in os.environ.items() if n == MARK or not n.startswith(("QSEARCH_", "RAY_"))}

@@ -5,21 +5,21 @@
     {"do": "materialize", "task": "module:function", "folder": DIR, "batches": [1], "out": DIR}
     {"do": "score", "score": "module:function", "folder": DIR, "samples": NPZ, "outputs": NPZ, "out": NPZ}
 
-NOTE: user code is arbitrary code. It gets a process of its own, from the job's folder, with no open
-database and no secret in its environment, and everything it prints goes to stderr: only the answers
-use the real stdout.
+NOTE: user code is arbitrary code. It gets a process of its own, in the job's folder, with no open
+database and without QSearch's and Ray's settings in its environment, and everything it prints goes to
+stderr: only the answers use the real stdout. The job's folder comes onto the import path with the first
+request, when everything of ours has been imported: a numpy.py there shadows nothing that we use.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +28,12 @@ from qsearch.contracts.task import Scores, Task
 from qsearch.measure.samples import read_samples
 from workers.sitting import read_outputs
 from workers.splits import write_splits
+from workers.stdout import guarded_stdout
 
 
 def main() -> None:
     """Serve requests until stdin closes."""
-    answers = _guarded_stdout()
+    answers = guarded_stdout()
     for line in sys.stdin:
         request = json.loads(line)
         try:
@@ -109,13 +110,6 @@ def _story(error: BaseException, folder: str) -> str:
     mine = [f for f in frames if folder and f.filename.startswith(folder)] or frames
     where = f" at {Path(mine[-1].filename).name}:{mine[-1].lineno}" if mine else ""
     return f"{type(error).__name__}: {error}{where}"
-
-
-def _guarded_stdout() -> TextIO:
-    """The real stdout for answers; whatever else writes to fd 1 ends on stderr."""
-    real = os.dup(1)
-    os.dup2(2, 1)
-    return os.fdopen(real, "w", encoding="utf-8")
 
 
 if __name__ == "__main__":

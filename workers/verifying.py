@@ -14,13 +14,13 @@ from qsearch.contracts.task import Array, Feeds
 from qsearch.contracts.work import BenchOrder, BenchResult, Verification, VerifyOrder
 from qsearch.graph.canary import write_canary
 from qsearch.measure.latency import summarise
-from qsearch.measure.ort import OnnxRuntime
+from qsearch.measure.ort import SETTINGS, OnnxRuntime
 from qsearch.measure.samples import read_samples, reshape_feeds, write_samples
 from qsearch.quantize.assemble import assemble, write_model
 from workers.hashing import file_sha256
 from workers.npz_data import npz_arrays
 from workers.sitting import ChildMeter, predict, read_outputs
-from workers.slot_lock import machine_lock
+from workers.slot_lock import LOCK_WAIT_S, machine_lock, slot_lock
 from workers.splits import split_file
 from workers.trials import Bench, circumstances_of, fp32_like, measure
 
@@ -47,8 +47,11 @@ def verify(order: VerifyOrder, scratch: Path, deadline_s: float) -> Verification
     trial = assemble(bench.prepared, order.candidate, scratch / "candidate")
     samples = split_file(bench.splits, "search", order.target.batch)
     _write_check(trial.path, order.target, samples, scratch / "export" / "check.npz")
+    session = {**SETTINGS, **order.target.options}
     if not order.measure:
-        return Verification(sha256=written.sha256, size_bytes=written.size_bytes, measured=None, disagreements=())
+        return Verification(
+            sha256=written.sha256, size_bytes=written.size_bytes, measured=None, disagreements=(), session=session
+        )
     fp32 = assemble(bench.prepared, fp32_like(order.candidate), scratch / "fp32")
     predict(trial.path, order.target, samples, scratch / "trial.npz", deadline_s=deadline_s, lock=machine_lock())
     measured = measure(bench, fp32, written, order.reference, Tier.SCREEN, order.seed, scratch, deadline_s)
@@ -58,17 +61,19 @@ def verify(order: VerifyOrder, scratch: Path, deadline_s: float) -> Verification
         size_bytes=written.size_bytes,
         measured=measured,
         disagreements=(*differing, *_disagreements(order.expected, measured)),
+        session=session,
     )
 
 
 def _write_check(model: Path, target: Target, samples: Path, out: Path) -> None:
     """A few batches with the outputs the trial's model gives: what load.py compares with elsewhere."""
     feeds = read_samples(samples).feeds[:CHECK_BATCHES]
-    loaded = OnnxRuntime().load(model, target)
     stored: dict[str, Array] = {"count": np.array(len(feeds))}
-    for i, feed in enumerate(feeds):
-        stored |= {f"in:{i}:{name}": np.asarray(value) for name, value in feed.items()}
-        stored |= {f"out:{i}:{name}": value for name, value in loaded.run(feed).items()}
+    with slot_lock(machine_lock(), exclusive=False, timeout_s=LOCK_WAIT_S):
+        loaded = OnnxRuntime().load(model, target)
+        for i, feed in enumerate(feeds):
+            stored |= {f"in:{i}:{name}": np.asarray(value) for name, value in feed.items()}
+            stored |= {f"out:{i}:{name}": value for name, value in loaded.run(feed).items()}
     np.savez(out, **stored)  # type: ignore[arg-type]
 
 
@@ -88,6 +93,8 @@ def _disagreements(expected: Measurement, measured: Measurement) -> tuple[str, .
             f"measured on machine class {measured.circumstances.machine_key}, "
             f"the trial on {expected.circumstances.machine_key}: its numbers do not hold here"
         )
+    if expected.circumstances.runtime_key != measured.circumstances.runtime_key:
+        words.append(f"ran on {measured.circumstances.runtime}, the trial on {expected.circumstances.runtime}")
     if measured.accuracy.outcomes != expected.accuracy.outcomes:
         words.append(f"scores {measured.accuracy.score:.6g}, the trial {expected.accuracy.score:.6g}")
     if not measured.latency.ratio.overlaps(expected.latency.ratio, RATIO_SLACK):

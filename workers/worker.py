@@ -37,6 +37,7 @@ from qsearch.contracts.errors import (
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.work import WORK_TYPES, Outcome, Work, WorkResult
 from workers.guard import start_guard
+from workers.stdout import guarded_stdout
 from workers.wire import failed, read_work, write_hello, write_outcome
 
 Performer = Callable[[Work], WorkResult]
@@ -52,7 +53,7 @@ _DISTRIBUTIONS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until stdin closes; the exit status."""
     chosen = _parser().parse_args(arguments)
-    answers = _guarded_stdout()
+    answers = guarded_stdout()
     if chosen.niceness is not None:
         _set_niceness(chosen.niceness)
     slot = probe(dict(chosen.label))
@@ -121,14 +122,6 @@ def _label(text: str) -> tuple[str, str]:
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {text!r}")
     return name, value
-
-
-def _guarded_stdout() -> TextIO:
-    """The real stdout under another number; number 1 becomes stderr, in native code and children too."""
-    sys.stdout.flush()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return answers
 
 
 def _set_niceness(wanted: int) -> None:

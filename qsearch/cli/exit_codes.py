@@ -9,7 +9,7 @@
 | 4    | not found                                                                                |
 | 5    | the job failed or was cancelled                                                          |
 | 6    | finished, but nothing meets the constraints; the best infeasible one is kept and printed |
-| 8    | the database, the cluster or the server is unreachable                                   |
+| 8    | the database, the cluster or the server is unreachable; doctor found a problem           |
 | 9    | inconclusive                                                                             |
 | 130  | interrupted (143: terminated)                                                            |
 """
@@ -19,9 +19,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qsearch.contracts.errors import QSearchError
     from qsearch.contracts.front import Best
-    from qsearch.contracts.views import JobStatus
+    from qsearch.contracts.views import Check, JobStatus
 
 OK = 0
 BUG = 1
@@ -71,3 +73,8 @@ def code_of_job(status: JobStatus) -> int:
     if status.job.state.value in ("FAILED", "CANCELLED"):
         return JOB_FAILED
     return max((code_of_best(best) for best in status.bests), default=OK)
+
+
+def code_of_checks(checks: Sequence[Check]) -> int:
+    """8 when one of them is a problem: this installation cannot do its work."""
+    return UNREACHABLE if any(check.status == "problem" for check in checks) else OK

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from qsearch.cli import exit_codes
+from qsearch.cli.program import typed
 
 if TYPE_CHECKING:
     from qsearch.contracts.errors import QSearchError
@@ -57,7 +58,7 @@ def _family(error: QSearchError, *, debug: bool) -> list[str]:
     if isinstance(error, WorkFailed) and error.tail:
         tail = [line for line in error.tail.splitlines() if line.strip()]
         lines += tail if debug else tail[-1:]
-    return [*lines, error.hint] if error.hint else lines
+    return [*lines, typed(error.hint)] if error.hint else lines
 
 
 def _bug(error: BaseException, *, debug: bool) -> list[str]:

@@ -21,15 +21,21 @@ def doctor(
     form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check versions, machine, database and pools, and say what to do."""
+    """Check versions, machine, database and pools, and say what to do.
+
+    Exits with 8 when a check found a problem; a warning is none."""
     chosen = chosen_form(form, as_json)
     session = session_of(context)
     with session.desk() as desk:
         found = desk.doctor(self_test=self_test)
+    from qsearch.cli.exit_codes import code_of_checks
     from qsearch.cli.output import answer
     from qsearch.report.checks import checks_answer
 
     answer(session, checks_answer(found), chosen)
+    code = code_of_checks(found)
+    if code:
+        raise typer.Exit(code)
 
 
 def version(context: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qsearch.contracts.choices import Choice
 
 #: how an answer is written to stdout
 Form = Literal["table", "json", "jsonl", "csv", "md"]
@@ -24,6 +29,18 @@ TargetOption = Annotated[
 TargetsOption = Annotated[
     list[str] | None, typer.Option("--target", metavar="NAME", help="Instead of the spec's targets; may be repeated.")
 ]
+ChoicesOption = Annotated[
+    list[str] | None,
+    typer.Option("--choice", metavar="CHOICE", help="Instead of the spec's choices: int8-dynamic, …; may be repeated."),
+]
+FastOption = Annotated[bool, typer.Option("--fast", help="Quick tier: one session, numbers are indicative.")]
+TrialsOption = Annotated[int | None, typer.Option("--trials", min=1, help="Budget: candidates to measure.")]
+TimeOption = Annotated[str | None, typer.Option("--time", metavar="TIME", help="Budget of searching: 90s, 10m, 2h.")]
+SamplerOption = Annotated[str | None, typer.Option("--sampler", metavar="NAME", help="tpe, nsga2 or random.")]
+PoolOption = Annotated[str, typer.Option("--pool", metavar="POOL", help="local, ray, or replay:FILE.")]
+RecordOption = Annotated[
+    str, typer.Option("--record", metavar="FILE", help="Keep all work and outcomes, for --pool replay:FILE.")
+]
 DataOption = Annotated[
     str, typer.Option("--data", metavar="FILE", help="An .npz of arrays by input name, and labels if there are any.")
 ]
@@ -40,3 +57,27 @@ def chosen_form(form: Form | None, as_json: bool) -> Form:
 
         raise UsageError(f"--json and -f {form} contradict each other", "Give one of them.")
     return "json" if as_json else form or "table"
+
+
+def chosen_choices(words: Sequence[str] | None) -> tuple[Choice, ...]:
+    """The choices named by `--choice`.
+
+    Raises:
+        UsageError: a word that is no choice; names the nearest.
+    """
+    return tuple(_choice(word) for word in words or ())
+
+
+def _choice(word: str) -> Choice:
+    from difflib import get_close_matches
+
+    from qsearch.contracts.choices import AVAILABLE, Choice
+    from qsearch.contracts.errors import UsageError
+
+    try:
+        return Choice(word)
+    except ValueError as error:
+        known = [choice.value for choice in AVAILABLE]
+        near = get_close_matches(word, known, 1)
+        hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
+        raise UsageError(f"no such choice: {word}", hint) from error

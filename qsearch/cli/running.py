@@ -7,42 +7,46 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qsearch.cli.options import FormatOption, JobArgument, JsonOption, SpecArgument, TargetsOption, chosen_form
+from qsearch.cli.options import (
+    ChoicesOption,
+    FastOption,
+    FormatOption,
+    JobArgument,
+    JsonOption,
+    PoolOption,
+    RecordOption,
+    SamplerOption,
+    SpecArgument,
+    TargetsOption,
+    TimeOption,
+    TrialsOption,
+    chosen_choices,
+    chosen_form,
+)
+from qsearch.cli.program import typed
 from qsearch.cli.session import note, session_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qsearch.cli.options import Form
-    from qsearch.contracts.choices import Choice
     from qsearch.contracts.desk import Desk, Watcher
     from qsearch.contracts.views import JobStatus
-
-_PoolOption = Annotated[str, typer.Option("--pool", metavar="POOL", help="local, ray, or replay:FILE.")]
-_TrialsOption = Annotated[int | None, typer.Option("--trials", min=1, help="Budget: candidates to measure.")]
-_TimeOption = Annotated[str | None, typer.Option("--time", metavar="TIME", help="Budget of searching: 90s, 10m, 2h.")]
 
 
 def run(  # noqa: PLR0913, PLR0917 a command's parameters are its options
     context: typer.Context,
     spec: SpecArgument,
-    fast: Annotated[bool, typer.Option("--fast", help="Quick tier: one session, numbers are indicative.")] = False,
-    trials: _TrialsOption = None,
-    time: _TimeOption = None,
+    fast: FastOption = False,
+    trials: TrialsOption = None,
+    time: TimeOption = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Same seed, same proposals.")] = None,
-    sampler: Annotated[str | None, typer.Option("--sampler", metavar="NAME", help="tpe, nsga2 or random.")] = None,
+    sampler: SamplerOption = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the job.")] = None,
-    pool: _PoolOption = "local",
-    record: Annotated[
-        str, typer.Option("--record", metavar="FILE", help="Keep all work and outcomes, for --pool replay:FILE.")
-    ] = "",
+    pool: PoolOption = "local",
+    record: RecordOption = "",
     target: TargetsOption = None,
-    choice: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--choice", metavar="CHOICE", help="Instead of the spec's choices: int8-dynamic, …; may be repeated."
-        ),
-    ] = None,
+    choice: ChoicesOption = None,
     form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,7 +65,7 @@ def run(  # noqa: PLR0913, PLR0917 a command's parameters are its options
         pool=pool,
         record=record,
         targets=tuple(target or ()),
-        choices=tuple(_choice(each) for each in choice or ()),
+        choices=chosen_choices(choice),
     )
     _drive(context, chosen_form(form, as_json), lambda desk, watch: desk.run(Path(spec), overrides, watch))
 
@@ -69,14 +73,15 @@ def run(  # noqa: PLR0913, PLR0917 a command's parameters are its options
 def resume(
     context: typer.Context,
     job: JobArgument,
-    pool: _PoolOption = "local",
+    pool: PoolOption = "local",
+    record: RecordOption = "",
     form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Go on with an unfinished job from what the database holds."""
     from qsearch.contracts.views import Overrides
 
-    overrides = Overrides(pool=pool)
+    overrides = Overrides(pool=pool, record=record)
     _drive(context, chosen_form(form, as_json), lambda desk, watch: desk.resume(job, overrides, watch))
 
 
@@ -115,7 +120,7 @@ def _drive(context: typer.Context, form: Form, work: Callable[[Desk, Watcher], J
 def _next_commands(status: JobStatus) -> None:
     job = status.job.id
     if not status.bests:
-        note(f"Next: qsearch trials {job}")
+        note(f"Next: {typed(f'qsearch trials {job}')}")
         return
     several = len(status.bests) > 1
     for best in status.bests:
@@ -123,22 +128,7 @@ def _next_commands(status: JobStatus) -> None:
         if several:
             pick, front = f"{pick}:{best.target}", f"{front} --target {best.target}"
         note("Next:")
-        note(f"  qsearch export {pick} -o out --verify")
-        note(f"  {front}")
-        note(f"  qsearch show {best.trial}")
-    note("  qsearch query")
-
-
-def _choice(word: str) -> Choice:
-    from difflib import get_close_matches
-
-    from qsearch.contracts.choices import AVAILABLE, Choice
-    from qsearch.contracts.errors import UsageError
-
-    try:
-        return Choice(word)
-    except ValueError as error:
-        known = [choice.value for choice in AVAILABLE]
-        near = get_close_matches(word, known, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
-        raise UsageError(f"no such choice: {word}", hint) from error
+        note(typed(f"  qsearch export {pick} -o out --verify"))
+        note(typed(f"  {front}"))
+        note(typed(f"  qsearch show {best.trial}"))
+    note(typed("  qsearch query"))

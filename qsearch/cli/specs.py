@@ -7,7 +7,22 @@ from typing import Annotated
 
 import typer
 
-from qsearch.cli.options import DataOption, FormatOption, JsonOption, SpecArgument, TargetsOption, chosen_form
+from qsearch.cli.options import (
+    ChoicesOption,
+    DataOption,
+    FastOption,
+    FormatOption,
+    JsonOption,
+    PoolOption,
+    SamplerOption,
+    SpecArgument,
+    TargetsOption,
+    TimeOption,
+    TrialsOption,
+    chosen_choices,
+    chosen_form,
+)
+from qsearch.cli.program import typed
 from qsearch.cli.session import note, session_of
 
 
@@ -17,7 +32,7 @@ def init(
     data: DataOption = "",
     metric: Annotated[
         str,
-        typer.Option("--metric", metavar="NAME", help="A built-in metric, or module:function; else fidelity to fp32."),
+        typer.Option("--metric", metavar="NAME", help="A built-in one: top1, mrr, …; default: top1 with labels, else fidelity."),
     ] = "",
     example: Annotated[
         str, typer.Option("--example", metavar="NAME", help="Write a packaged example instead: minilm.")
@@ -41,7 +56,7 @@ def init(
     from qsearch.cli.output import print_lines
 
     print_lines([str(written)])
-    note(f"Next: qsearch plan {written}")
+    note(f"Next: {typed(f'qsearch plan {written}')}")
 
 
 def validate(
@@ -58,23 +73,36 @@ def validate(
     answer(session, spec_answer(resolved), chosen)
 
 
-def plan(
+def plan(  # noqa: PLR0913, PLR0917 a command's parameters are its options
     context: typer.Context,
     spec: SpecArgument,
+    fast: FastOption = False,
+    trials: TrialsOption = None,
+    time: TimeOption = None,
+    sampler: SamplerOption = None,
+    pool: PoolOption = "local",
     target: TargetsOption = None,
-    fast: Annotated[bool, typer.Option("--fast", help="Plan for the quick tier.")] = False,
+    choice: ChoicesOption = None,
     form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a job would do, and start nothing.
 
-    Layers, choices, the size of the space, which machine serves which target, time. Exits with 3
-    when the job is impossible."""
+    Layers, choices, the size of the space, which machine serves which target, time; the options mean
+    what they mean to run. Exits with 3 when the job is impossible."""
     chosen = chosen_form(form, as_json)
     session = session_of(context)
     from qsearch.contracts.views import Overrides
 
-    overrides = Overrides(targets=tuple(target or ()), quick=fast)
+    overrides = Overrides(
+        trials=trials,
+        time=time,
+        sampler=sampler,
+        quick=fast,
+        pool=pool,
+        targets=tuple(target or ()),
+        choices=chosen_choices(choice),
+    )
     with session.desk() as desk:
         planned = desk.plan(Path(spec), overrides)
     from qsearch.cli.exit_codes import UNUSABLE

@@ -20,7 +20,8 @@ def open_pool(name: str, *, scratch: Path, ray_address: str = "") -> Pool:
     Args:
         name: `local`, `ray`, or `replay:FILE` with a recording.
         scratch: folder the workers of this machine run in.
-        ray_address: `ray` only: the cluster to join; empty starts a local one.
+        ray_address: `ray` only: the cluster to join; empty starts a local one. What a person keeps in
+            the environment or a file for the days they use Ray is not to be given with another pool.
 
     Raises:
         UsageError: another name, or an address for a pool that has none.

@@ -16,11 +16,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import Any, TextIO
+from typing import Any
 
 from qsearch import __version__
 from qsearch.contracts.codec import canonical, digest_of, from_data, to_data
-from qsearch.contracts.errors import DataError, InputError, NotFound
+from qsearch.contracts.errors import DataError, InputError, NotFound, Unreachable, UsageError
 from qsearch.contracts.pool import Pool, Slot
 from qsearch.contracts.target import Target
 from qsearch.contracts.work import Outcome, Work, WorkKind
@@ -45,14 +45,21 @@ class RecordingPool:
 
     Args:
         pool: who does the work; closed with this one.
-        file: appended to, made when absent.
+        file: appended to, made when absent, at once.
+
+    Raises:
+        UsageError: the file cannot be written; the pool is left as it is.
     """
 
     def __init__(self, pool: Pool, file: Path) -> None:
         self._pool = pool
         self._file = file
         self._works: dict[tuple[str, int], Work] = {}
-        self._lines: TextIO | None = None
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._lines = file.open("a", encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"--record: cannot write {file}: {error.strerror}", "Name another file.") from error
 
     def capacity(self) -> Sequence[Slot]:
         """As the pool says."""
@@ -64,7 +71,11 @@ class RecordingPool:
         self._works[work.key, work.token] = work
 
     def results(self, timeout_s: float) -> Sequence[Outcome]:
-        """As the pool says; written before the caller sees them."""
+        """As the pool says; written before the caller sees them.
+
+        Raises:
+            Unreachable: the recording cannot be written any more.
+        """
         outcomes = self._pool.results(timeout_s)
         for outcome in outcomes:
             self._write(self._works.pop((outcome.key, outcome.token)), outcome)
@@ -77,26 +88,24 @@ class RecordingPool:
     def close(self) -> None:
         """Close the pool and the file. Idempotent."""
         self._pool.close()
-        if self._lines is not None:
-            self._lines.close()
-            self._lines = None
+        self._lines.close()
 
     def _write(self, work: Work, outcome: Outcome) -> None:
         left = Path(work.scratch) / _LEAVES.get(work.kind, "")
-        if outcome.cause is None and work.kind in _LEAVES and left.is_dir():
-            shutil.copytree(left, _kept(self._file, work) / left.name, dirs_exist_ok=True)
-        lines = self._opened()
-        lines.write(f'{{"outcome":{write_outcome(outcome)},"work":{write_work(work)}}}\n')
-        lines.flush()
-
-    def _opened(self) -> TextIO:
-        if self._lines is None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._lines = self._file.open("a", encoding="utf-8")
-            if self._lines.tell() == 0:
-                head = {"recording": FORMAT, "qsearch": __version__, "slots": self._pool.capacity()}
-                self._lines.write(canonical(head) + "\n")
-        return self._lines
+        line = f'{{"outcome":{write_outcome(outcome)},"work":{write_work(work)}}}\n'
+        if self._lines.tell() == 0:
+            head = {"recording": FORMAT, "qsearch": __version__, "slots": self._pool.capacity()}
+            line = f"{canonical(head)}\n{line}"
+        try:
+            if outcome.cause is None and work.kind in _LEAVES and left.is_dir():
+                shutil.copytree(left, _kept(self._file, work) / left.name, dirs_exist_ok=True)
+            self._lines.write(line)
+            self._lines.flush()
+        except OSError as error:
+            raise Unreachable(
+                f"the recording {self._file} cannot be written any more: {error.strerror or error}",
+                "Make room on its disk, then resume the job.",
+            ) from error
 
 
 class Recording:

@@ -7,6 +7,7 @@ is decided once, here. `local` and `ray_pool` say only what a seat is and how to
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -48,8 +49,8 @@ class Seat(Protocol):
     def close(self) -> None: ...
 
 
-class SeatedPool:
-    """The port `Pool` over seats."""
+class SeatedPool(ABC):
+    """The port `Pool` over seats; a kind of pool says what a seat is and how to wait for several."""
 
     def __init__(self, seats: Sequence[Seat]) -> None:
         self._seats = tuple(seats)
@@ -106,9 +107,9 @@ class SeatedPool:
         for seat in self._seats:
             seat.close()
 
+    @abstractmethod
     def _wait(self, timeout_s: float) -> None:
         """Until a seat may have something new, or `timeout_s` seconds."""
-        raise NotImplementedError
 
     def _look(self) -> None:
         for number, seat in enumerate(self._seats):

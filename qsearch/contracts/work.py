@@ -209,6 +209,8 @@ class Verification:
     measured: Measurement | None
     #: every disagreement, in words; empty = the file is the trial
     disagreements: tuple[str, ...]
+    #: session options that every measured session had, by the runtime's names
+    session: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

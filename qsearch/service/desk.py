@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from qsearch.contracts.views import (
     QueryResult,
     TrialView,
 )
+from qsearch.service.scratch import own_scratch
 from qsearch.service.workplace import Workplace
 from qsearch.spec.settings import Settings, load_settings
 from qsearch.store.artifacts import ArtifactStore
@@ -44,9 +45,12 @@ def open_desk(flags: Mapping[str, str | None]) -> LocalDesk:
     """A desk with the settings of flags, environment and files, in that order of precedence.
 
     Raises:
+        UsageError: a flag or variable that means nothing.
         InputError: a setting that is unknown or cannot be honoured, by name.
     """
-    return LocalDesk(load_settings(flags, os.environ, Path.cwd()))
+    settings = load_settings(flags, os.environ, Path.cwd())
+    settings.require_local()
+    return LocalDesk(settings)
 
 
 class LocalDesk:
@@ -54,7 +58,7 @@ class LocalDesk:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._owner = getpass.getuser()
+        self._owner = _user()
 
     # a job's life
     def init(self, model: str, *, data: str, metric: str, example: str, out: Path) -> Path:
@@ -87,15 +91,17 @@ class LocalDesk:
         from qsearch.spec.loading import load_spec
 
         found, source = load_spec(spec, overrides)
-        job = self._ledger.create_job(found, source, self._owner)
-        return self._drive(job, overrides, watch)
+        # the pool first: one that is mistyped or does not answer must not leave a job behind
+        with self._place(overrides.pool, overrides.record) as place:
+            return self._drive(place, self._ledger.create_job(found, source, self._owner), watch)
 
     def resume(self, job: str, overrides: Overrides, watch: Watch) -> JobStatus:
         """See `Desk.resume`."""
         found = self._ledger.job(job, self._owner)
         if found.state is JobState.DONE:
             raise UsageError(f"job {found.id} is DONE; there is nothing to resume", f"qsearch pareto {found.id}")
-        return self._drive(found, overrides, watch)
+        with self._place(overrides.pool, overrides.record) as place:
+            return self._drive(place, found, watch)
 
     # looking
     def jobs(self, *, limit: int, states: Sequence[JobState]) -> Sequence[Job]:
@@ -193,22 +199,32 @@ class LocalDesk:
         from qsearch.cluster.pools import open_pool
         from qsearch.cluster.recording import RecordingPool
 
-        address = self._settings.value("ray_address")
-        pool: Pool = open_pool(pool_name, scratch=self._artifacts.scratch, ray_address=address)
-        if record:
-            pool = RecordingPool(pool, Path(record))
-        try:
-            yield Workplace(ledger=self._ledger, artifacts=self._artifacts, pool=pool)
-        finally:
-            pool.close()
+        address = self._ray_address(pool_name)
+        with own_scratch(self._artifacts.scratch) as scratch, ExitStack() as opened:
+            pool: Pool = opened.enter_context(closing(open_pool(pool_name, scratch=scratch, ray_address=address)))
+            if record:
+                pool = opened.enter_context(closing(RecordingPool(pool, Path(record))))
+            yield Workplace(ledger=self._ledger, artifacts=self._artifacts, pool=pool, scratch=scratch)
 
-    def _drive(self, job: Job, overrides: Overrides, watch: Watch) -> JobStatus:
+    def _ray_address(self, pool_name: str) -> str:
+        """Of the variable and the files only for Ray; a flag was meant for this command, whatever its pool."""
+        told = self._settings.origin("ray_address") == "--ray-address"
+        return self._settings.value("ray_address") if told or pool_name == "ray" else ""
+
+    def _drive(self, place: Workplace, job: Job, watch: Watch) -> JobStatus:
         from qsearch.service.driver import Driver
 
-        with self._place(overrides.pool, overrides.record) as place:
-            try:
-                Driver(place, watch).drive(job)
-            except Interrupted as interrupted:
-                interrupted.hint = interrupted.hint or f"qsearch resume {job.id}"
-                raise
+        try:
+            Driver(place, watch).drive(job)
+        except Interrupted as interrupted:
+            interrupted.hint = interrupted.hint or f"qsearch resume {job.id}"
+            raise
         return self.status(job.id)
+
+
+def _user() -> str:
+    """The user's name; the number where none is known, as in a container with a made-up user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

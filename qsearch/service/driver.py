@@ -10,15 +10,16 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from qsearch.contracts.causes import RETRIES, Cause
 from qsearch.contracts.codec import digest_of
 from qsearch.contracts.desk import Watcher
-from qsearch.contracts.errors import Fenced, Interrupted, QSearchError
+from qsearch.contracts.errors import Fenced, Interrupted, JobFailed, QSearchError, Unsupported
 from qsearch.contracts.job import Job, JobState
-from qsearch.contracts.machine import Machine
 from qsearch.contracts.measurement import Measurement
 from qsearch.contracts.proposer import Proposer
+from qsearch.contracts.target import Target
 from qsearch.contracts.trial import Trial, TrialState
 from qsearch.contracts.verdict import Verdict
 from qsearch.contracts.work import Outcome, TrialOrder, Work, WorkKind
@@ -26,9 +27,10 @@ from qsearch.search.proposing import make_proposer
 from qsearch.search.stopping import plateau
 from qsearch.service import loop
 from qsearch.service.answers import Answers
+from qsearch.service.continuing import must_continue
 from qsearch.service.finals import run_finals
 from qsearch.service.holder import is_dead, this_holder
-from qsearch.service.preparing import Preparer, Ready, expect
+from qsearch.service.preparing import Preparer, Ready, Where, expect
 from qsearch.service.signals import StopSignals
 from qsearch.service.tracking import Tracker
 from qsearch.service.workplace import Workplace
@@ -37,6 +39,8 @@ from qsearch.service.workshop import Workshop
 #: seconds a lease lives without renewal, and how often it is renewed
 LEASE_S = 60.0
 RENEW_S = 10.0
+#: seconds a measurement may wait for the machine's lock before its own time begins
+LOCK_PATIENCE_S = 900.0
 
 
 class Driver:
@@ -65,7 +69,7 @@ class Driver:
         with StopSignals(self._tracker.told_to_stop) as signals:
             self._signals = signals
             self._renewed = self._clock()
-            workshop = Workshop(self._pool, self._place.artifacts.scratch / job.id, self._heartbeat)
+            workshop = Workshop(self._pool, self._place.scratch, self._heartbeat)
             try:
                 return self._drive(job, workshop)
             except Fenced:
@@ -78,7 +82,6 @@ class Driver:
                 raise
             finally:
                 self._ledger.release(self._lease)
-                shutil.rmtree(self._place.artifacts.scratch / job.id, ignore_errors=True)
 
     def _drive(self, job: Job, workshop: Workshop) -> Job:
         self._enter(JobState.PREPARING, "reading the model")
@@ -87,14 +90,17 @@ class Driver:
         inspection, _ = preparer.inspect(job.id, job.spec)
         self._ready: dict[str, Ready] = {}
         for target in job.spec.targets:
-            machine = self._machine_for(target.name, job)
+            where = self._place_for(target)
             self._tracker.doing(f"preparing for {target.name}: samples, ranges, weights")
-            ready = preparer.make_ready(job, target, inspection, machine.key)
+            ready = preparer.make_ready(job, target, inspection, where)
+            must_continue(self._ledger, job, ready)
             self._ledger.save_prepared(self._lease, target.name, ready.materialized, ready.prepared)
             self._ready[target.name] = ready
         self._answers = Answers(self._ledger, job, {name: r.space for name, r in self._ready.items()})
         self._enter(JobState.SEARCHING, "searching")
-        why = self._search(job)
+        # a job that was killed in its finals has searched; more trials would change what was finalized
+        why = "the search had ended" if job.state is JobState.FINALIZING else self._search(job)
+        self._must_have_results(job)
         self._enter(JobState.FINALIZING, "measuring the finalists head to head")
         for ready in self._ready.values():
             run_finals(self._ledger, self._lease, workshop, self._answers, job, ready)
@@ -123,7 +129,7 @@ class Driver:
         self._tokens: dict[int, int] = {}
         self._stalled = False
         self._tracker.search_begins()
-        events: list[loop.Event] = [loop.Tick()]
+        events: list[loop.Event] = self._told_to_stop(job) or [loop.Tick()]
         while True:
             state, instructions = loop.decide(state, events.pop(0))
             for instruction in instructions:
@@ -175,9 +181,10 @@ class Driver:
             key=key,
             token=token,
             order=_order(job, trial, ready),
-            scratch=str(self._place.artifacts.scratch / job.id / f"trial-{number}-{token}"),
-            # a slow kernel can be fifty times fp32's; beyond that the candidate has answered
-            deadline_s=180.0 + 50.0 * reference_s,
+            scratch=str(self._trial_folder(number, token)),
+            # a slow kernel can be fifty times fp32's; beyond that the candidate has answered. What it may
+            # wait for the machine's lock is no fault of its own.
+            deadline_s=LOCK_PATIENCE_S + 180.0 + 50.0 * reference_s,
         )
         self._pool.submit(work, ready.target)
         self._tracker.doing(f"trial {number}: {trial.origin}")
@@ -190,13 +197,17 @@ class Driver:
             if event is not None:
                 events.append(event)
         self._renew_if_due()
+        self._tracker.tick()
         if self._signals.count > 1:
             return [loop.Cancel()]
-        if self._signals.count == 1:
-            events.append(loop.Stop("stopped by the user"))
+        return events + self._told_to_stop(job) or [loop.Tick()]
+
+    def _told_to_stop(self, job: Job) -> list[loop.Event]:
+        if self._signals.count:
+            return [loop.Stop("stopped by the user")]
         if job.spec.search.time_s is not None and self._tracker.searched_s() >= job.spec.search.time_s:
-            events.append(loop.Stop("the time is up"))
-        return events or [loop.Tick()]
+            return [loop.Stop("the time is up")]
+        return []
 
     def _absorb(self, job: Job, outcome: Outcome) -> loop.Event | None:
         """Write what became of a trial, then tell the loop."""
@@ -204,6 +215,7 @@ class Driver:
         token = self._tokens.get(number)
         if token != outcome.token:
             return None
+        shutil.rmtree(self._trial_folder(number, token), ignore_errors=True)
         found = None if outcome.result is None else expect(outcome.result, Measurement)
         if found is not None and not self._worth_another_try(job, number, found):
             if self._ledger.finish(job.id, number, token, found):
@@ -244,9 +256,9 @@ class Driver:
     def _heartbeat(self) -> None:
         """While waiting for work the job cannot go on without: a second Ctrl-C ends it."""
         self._renew_if_due()
+        self._tracker.tick()
         if self._signals.count > 1 or (self._signals.count == 1 and self._tracker.state is JobState.PREPARING):
             raise self._cancelled()
-        self._tracker.changed()
 
     def _cancelled(self) -> Interrupted:
         job = self._lease.job
@@ -258,17 +270,29 @@ class Driver:
             self._lease = self._ledger.renew(self._lease, LEASE_S, searched_s=self._tracker.searched_s())
             self._renewed = self._clock()
 
-    def _machine_for(self, target_name: str, job: Job) -> Machine:
-        target = next(t for t in job.spec.targets if t.name == target_name)
+    def _place_for(self, target: Target) -> Where:
         slots = [s for s in self._pool.capacity() if not s.lacks(target)]
         for slot in slots:
             self._ledger.remember_machine(slot.machine, slot.labels)
         if not slots:
             reasons = "; ".join(s.lacks(target) for s in self._pool.capacity())
-            raise QSearchError(
-                f"no machine can serve target {target_name}: {reasons}", "qsearch plan SPEC says who could."
+            raise Unsupported(
+                f"no machine can serve target {target.name}: {reasons}", "qsearch plan SPEC says who could."
             )
-        return slots[0].machine
+        return Where(machine_key=slots[0].machine.key, runtime=f"{target.runtime} {slots[0].runtimes[target.runtime]}")
+
+    def _must_have_results(self, job: Job) -> None:
+        for name in self._ready:
+            if self._ledger.history(job.id, name):
+                continue
+            failed = [t for t in self._ledger.trials(job.id, [TrialState.FAILED]) if t.target == name]
+            last = f"; the last: {failed[-1].cause}, {failed[-1].message}" if failed else ""
+            raise JobFailed(
+                f"no trial of target {name} gave a result ({len(failed)} failed){last}", f"qsearch trials {job.id}"
+            )
+
+    def _trial_folder(self, number: int, token: int) -> Path:
+        return self._place.scratch / f"trial-{number}-{token}"
 
     def _enter(self, state: JobState, doing: str) -> Job:
         job = self._ledger.move(self._lease, state)

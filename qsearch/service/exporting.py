@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +17,15 @@ from qsearch.contracts.codec import digest_of, to_data
 from qsearch.contracts.errors import NotFound, UsageError
 from qsearch.contracts.job import Job
 from qsearch.contracts.measurement import Accuracy, Latency, Measurement
-from qsearch.contracts.target import Target
 from qsearch.contracts.trial import Result
 from qsearch.contracts.views import ExportReceipt
 from qsearch.contracts.work import Prepared, Verification, VerifyOrder, WorkKind
 from qsearch.service.export_texts import LOADER, readme
-from qsearch.service.preparing import Preparer, expect
+from qsearch.service.preparing import Preparer, Where, expect
 from qsearch.service.workplace import Workplace
+
+#: seconds that load.py has to load the model and compare a few batches
+LOADER_S = 600.0
 
 
 def export(place: Workplace, job: Job, number: int, out: Path, *, verify: bool, force: bool) -> ExportReceipt:
@@ -33,29 +36,38 @@ def export(place: Workplace, job: Job, number: int, out: Path, *, verify: bool, 
     accuracy are measured again. Disagreements are in the receipt; nothing is deleted.
 
     Raises:
-        UsageError: the folder has something in it and `force` is not given.
+        UsageError: the folder has something in it and `force` is not given, or it cannot be written.
         NotFound: the trial has no accepted measurement, or its prepared model is no longer stored.
     """
     out = out.expanduser().resolve()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not force:
-        raise UsageError(f"{out} is not an empty folder", "Choose another folder, or give --force to write into it.")
     measurement = place.ledger.measurement(job.id, number)
     trial = place.ledger.trial(job.id, number)
     if measurement is None:
         raise NotFound(f"trial {job.id}/{number} is {trial.state.value}; only a finished trial can be exported")
     result = next(r for r in place.ledger.history(job.id, trial.target) if r.trial.number == number)
+    _make_folder(out, force)
     verification, scratch = _written(place, job, result, measurement, verify)
-    out.mkdir(parents=True, exist_ok=True)
-    for file in sorted((scratch / "export").iterdir()):
-        shutil.move(file, out / file.name)
-    shutil.rmtree(scratch, ignore_errors=True)
-    target = next(t for t in job.spec.targets if t.name == trial.target)
-    _describe(out, job, result, measurement, verification, target)
+    with _writing_into(out):
+        for file in sorted((scratch / "export").iterdir()):
+            shutil.move(file, out / file.name)
+        shutil.rmtree(scratch, ignore_errors=True)
+        _describe(out, job, result, measurement, verification)
     if verify:
         verification = _through_loader(out, verification)
         _write_json(out / "verification.json", to_data(verification) | {"schema": "qsearch.verification/1"})
     names = tuple(sorted(f.name for f in out.iterdir()))
     return ExportReceipt(trial=f"{job.id}/{number}", folder=str(out), files=names, verification=verification)
+
+
+def _make_folder(out: Path, force: bool) -> None:
+    """Before the long part: a folder that cannot be written must not cost a measurement."""
+    with _writing_into(out):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())) and not force:
+            raise UsageError(
+                f"{out} is not an empty folder", "Choose another folder, or give --force to write into it."
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
 
 
 def _written(
@@ -65,8 +77,9 @@ def _written(
     prepared = place.ledger.prepared(job.id, target.name)
     if prepared is None:
         raise NotFound(f"job {job.id} was never prepared for target {target.name}")
-    workshop = place.workshop(f"export-{job.id}-{os.getpid()}")
-    ready = Preparer(workshop, place.artifacts).make_ready(job, target, prepared[1].inspection, prepared[1].machine.key)
+    workshop = place.workshop()
+    then = Where(machine_key=prepared[1].machine.key, runtime=prepared[1].circumstances.runtime)
+    ready = Preparer(workshop, place.artifacts).make_ready(job, target, prepared[1].inspection, then)
     _same_tensors(ready.prepared, prepared[1], job)
     order = VerifyOrder(
         prepared=str(ready.folder),
@@ -92,9 +105,8 @@ def _same_tensors(now: Prepared, then: Prepared, job: Job) -> None:
         )
 
 
-def _describe(
-    out: Path, job: Job, result: Result, measurement: Measurement, verification: Verification, target: Target
-) -> None:
+def _describe(out: Path, job: Job, result: Result, measurement: Measurement, verification: Verification) -> None:
+    target = next(t for t in job.spec.targets if t.name == result.trial.target)
     reference = f"{job.id}/{result.trial.number}"
     _write_json(
         out / "candidate.json",
@@ -107,7 +119,7 @@ def _describe(
             "provider": f"{target.provider}ExecutionProvider",
             "intra_op_num_threads": target.threads,
             "inter_op_num_threads": 1,
-            "config": dict(target.options),
+            "config": dict(verification.session),
         },
     )
     manifest = {
@@ -142,14 +154,18 @@ def _through_loader(out: Path, verification: Verification) -> Verification:
     words = list(verification.disagreements)
     for flag in ([], ["--plain"]):
         how = "default session options" if flag else "session.json"
-        done = subprocess.run(
-            [sys.executable, str(out / "load.py"), "--json", *flag],
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-            cwd=out,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, str(out / "load.py"), "--json", *flag],
+                capture_output=True,
+                text=True,
+                timeout=LOADER_S,
+                check=False,
+                cwd=out,
+            )
+        except subprocess.TimeoutExpired:
+            words.append(f"load.py did not end within {LOADER_S:g} s under {how}")
+            continue
         if done.returncode not in (0, 1) or not done.stdout.strip():
             words.append(f"load.py failed under {how}: {done.stderr.strip()[-300:]}")
             continue
@@ -157,6 +173,14 @@ def _through_loader(out: Path, verification: Verification) -> Verification:
         if not said["agrees"]:
             words.append(f"outputs under {how} differ by up to {said['max_abs_difference']:.3g}")
     return replace(verification, disagreements=tuple(words))
+
+
+@contextmanager
+def _writing_into(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write into {out}: {error.strerror or error}", "Name another with -o DIR.") from error
 
 
 def _write_json(file: Path, document: Mapping[str, object]) -> None:

@@ -15,17 +15,16 @@ from qsearch.service.workshop import Workshop
 
 
 def run_finals(ledger: Ledger, lease: Lease, workshop: Workshop, answers: Answers, job: Job, ready: Ready) -> None:
-    """Measure the finalists of a target, unless that was done already.
+    """Measure the finalists of a target, unless these very ones were measured already.
 
     NOTE: a front selected from noisy numbers is optimistic (winner's curse), so its members are
     measured again, all in one sitting with fp32, and scored on samples that no choice was made on.
     """
     name = ready.target.name
-    if ledger.final(job.id, name) is not None:
-        return
     history = answers.history(name)
     numbers = choose(history, job.spec.constraints, job.spec.objectives, ready.space, job.spec.search.finalists)
-    if not numbers:
+    done = ledger.final(job.id, name)
+    if not numbers or (done is not None and {f.number for f in done.finalists} == set(numbers)):
         return
     candidates = {r.trial.number: r.trial.candidate for r in history}
     order = FinalOrder(
@@ -40,7 +39,7 @@ def run_finals(ledger: Ledger, lease: Lease, workshop: Workshop, answers: Answer
     samples = ready.materialized.samples
     share = samples.get("heldout", 1) / max(1, samples.get("search", 1))
     reference_s = ready.prepared.seconds.get("reference", 1.0)
-    deadline_s = 600.0 + 20.0 * reference_s * share * (len(numbers) + 1)
+    deadline_s = 1500.0 + 20.0 * reference_s * share * (len(numbers) + 1)
     result, scratch = workshop.do(WorkKind.FINAL, f"{job.id}/final:{name}", order, ready.target, deadline_s)
     shutil.rmtree(scratch, ignore_errors=True)
     ledger.save_final(lease, name, expect(result, FinalResult))

@@ -120,7 +120,7 @@ def _noise(place: Workplace) -> Check:
     """A tiny model against itself: whatever differs from 1 is the machine."""
     target = find_target("this-machine", None)
     order = BenchOrder(models=(), data="", target=target, tier=Tier.SCREEN, seed=0)
-    result, scratch = place.workshop("doctor").do(WorkKind.BENCH, "self-test", order, target, 120.0)
+    result, scratch = place.workshop().do(WorkKind.BENCH, "self-test", order, target, 120.0)
     shutil.rmtree(scratch, ignore_errors=True)
     latency = expect(result, BenchResult).latencies[1]
     ratio = latency.ratio

@@ -23,7 +23,7 @@ def plan(place: Workplace, spec: JobSpec) -> Plan:
     Raises:
         InputError: what no candidate can ever meet.
     """
-    inspection, space = Preparer(place.workshop("plan"), place.artifacts).inspect("plan", spec)
+    inspection, space = Preparer(place.workshop(), place.artifacts).inspect("plan", spec)
     matches = tuple(_match(place.pool, target_name, spec) for target_name in (t.name for t in spec.targets))
     estimate, measured = _estimate(place.ledger, spec, inspection.digest)
     remarks = [f"impossible: no machine can serve {m.target}: {'; '.join(m.reasons)}" for m in matches if not m.hosts]

@@ -45,6 +45,15 @@ class Ready:
     space: Space
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """What a target's trials will run on."""
+
+    machine_key: str
+    #: name and version: "onnxruntime 1.32.0"
+    runtime: str
+
+
 class Preparer:
     """Inspects, materializes and prepares, each at most once for equal inputs.
 
@@ -73,8 +82,13 @@ class Preparer:
             )
         return inspection, space
 
-    def make_ready(self, job: Job, target: Target, inspection: Inspection, machine_key: str) -> Ready:
-        """Everything a trial on this target needs; from the artifact store where it is there already."""
+    def make_ready(self, job: Job, target: Target, inspection: Inspection, where: Where) -> Ready:
+        """Everything a trial on this target needs; from the artifact store where it is there already.
+
+        NOTE: the prepared artifact holds fp32's own outcomes, so its key names whatever could change
+        them: machine class, runtime and version, and the scoring. A user's scoring function is known by
+        name only, and its module may import anything, so that what it scored is never shared between jobs.
+        """
         materialized, splits = self._splits(job, inspection)
         key = digest_of(
             {
@@ -83,7 +97,9 @@ class Preparer:
                 "choices": job.spec.space.choices,
                 "target": target.digest,
                 "shapes": job.spec.shapes,
-                "machine": machine_key,
+                "machine": where.machine_key,
+                "runtime": where.runtime,
+                "scored_for": job.id if ":" in materialized.score else "",
                 "quantizer": QUANTIZER,
             }
         )

@@ -37,7 +37,7 @@ def inspect(place: Workplace, model: str) -> Inspection:
     """Layers, sizes and inputs of a model file."""
     target = find_target(HERE, None)
     order = InspectOrder(model=ModelRef(path=str(_file(model))), target=target, choices=AVAILABLE)
-    result, scratch = place.workshop("inspect").do(WorkKind.INSPECT, "inspect", order, target, INSPECT_DEADLINE_S)
+    result, scratch = place.workshop().do(WorkKind.INSPECT, "inspect", order, target, INSPECT_DEADLINE_S)
     shutil.rmtree(scratch, ignore_errors=True)
     return expect(result, Inspection)
 
@@ -57,7 +57,7 @@ def bench(
         seed=0,
         shapes=dict(_shape(s) for s in shapes),
     )
-    result, scratch = place.workshop("bench").do(WorkKind.BENCH, "bench", order, where, 900.0)
+    result, scratch = place.workshop().do(WorkKind.BENCH, "bench", order, where, 900.0)
     shutil.rmtree(scratch, ignore_errors=True)
     return BenchView(models=tuple(models), result=expect(result, BenchResult))
 

@@ -12,6 +12,8 @@ from qsearch.contracts.views import Progress
 
 #: what the finals are guessed to take before they have begun, seconds
 FINALS_GUESS_S = 90.0
+#: how often a watcher hears of a job in which nothing happens, seconds
+TICK_S = 2.0
 
 
 class Tracker:
@@ -27,6 +29,7 @@ class Tracker:
         self._searched_before = job.searched_s
         self._doing = "starting"
         self._done_before = 0
+        self._told = self._began
 
     @property
     def state(self) -> JobState:
@@ -59,8 +62,14 @@ class Tracker:
         running = 0.0 if self._search_began is None else self._clock() - self._search_began
         return self._searched_before + running
 
+    def tick(self) -> None:
+        """Nothing happened; tell the watcher now and then, so that its clock and its ETA move."""
+        if self._clock() - self._told >= TICK_S:
+            self.changed()
+
     def changed(self) -> None:
         """Tell the watcher."""
+        self._told = self._clock()
         self._watch(self.progress())
 
     def progress(self) -> Progress:

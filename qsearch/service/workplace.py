@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.pool import Pool
@@ -17,7 +18,9 @@ class Workplace:
     ledger: Ledger
     artifacts: ArtifactStore
     pool: Pool
+    #: this command's own folder, see `own_scratch`
+    scratch: Path
 
-    def workshop(self, name: str) -> Workshop:
-        """Single pieces of work, below a scratch folder of this name."""
-        return Workshop(self.pool, self.artifacts.scratch / name)
+    def workshop(self) -> Workshop:
+        """Single pieces of work, awaited one at a time."""
+        return Workshop(self.pool, self.scratch)

@@ -77,13 +77,18 @@ def _public(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:
                 yield from (
                     m
                     for m in node.body
-                    if isinstance(m, ast.FunctionDef) and not m.name.startswith("_") and not _overrides(m)
+                    if isinstance(m, ast.FunctionDef) and not m.name.startswith("_") and m.name not in PROMISED
                 )
 
 
-def _overrides(method: ast.FunctionDef) -> bool:
-    """Methods that implement a port have their promises in the port."""
-    return any(isinstance(d, ast.Name) and d.id == "override" for d in method.decorator_list)
+def _promised() -> set[str]:
+    """Methods of the ports: whoever implements one has its promises there."""
+    ports = [ast.parse(f.read_text(encoding="utf-8")) for f in (ROOT / "qsearch" / "contracts").glob("*.py")]
+    classes = [n for port in ports for n in port.body if isinstance(n, ast.ClassDef)]
+    return {m.name for c in classes for m in c.body if isinstance(m, ast.FunctionDef)}
+
+
+PROMISED = _promised()
 
 
 def _is_protocol_stub(node: ast.FunctionDef | ast.ClassDef) -> bool:

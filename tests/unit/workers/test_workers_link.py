@@ -21,7 +21,8 @@ from qsearch.contracts.errors import DataError, Unreachable, UsageError
 from qsearch.contracts.machine import Machine
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.work import BenchResult, Outcome, Work, WorkKind
-from workers.link import STARTS, WorkerLink, kernel_oom_kills
+from workers.link import STARTS, WorkerLink
+from workers.oom import kernel_oom_kills
 from workers.tree import MARK, family
 from workers.wire import (
     WorkerOptions,

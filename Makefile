@@ -36,8 +36,9 @@ lint: setup  ## ruff, mypy strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup models lint  ## everything that must hold on every commit
-	$(BIN)/python -m pytest -m "not slow"
+test: setup models lint  ## everything that must hold on every commit; what measures time runs alone
+	$(BIN)/python -m pytest -m "not slow and not noisy" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and noisy"
 
 test-all: setup models lint  ## the slow tests too
 	$(BIN)/python -m pytest

@@ -32,6 +32,7 @@ from qsearch.contracts.runtime import Loaded
 from qsearch.contracts.target import Target
 from qsearch.contracts.task import Array, Feeds
 from qsearch.measure import protocol, wire
+from qsearch.measure.mix import whole_cycles
 from qsearch.measure.runtimes import runtime_named
 from qsearch.measure.samples import SampleWriter, read_samples, stream_feeds
 from qsearch.measure.telemetry import Probe, between
@@ -49,7 +50,7 @@ def main() -> int:
         if isinstance(order, wire.ArmOrder):
             _serve(order, orders, answers)
         elif isinstance(order, wire.PredictOrder):
-            _pin(order.cpus)
+            _settle_in(order.target, order.cpus)
             _send(answers, _predict(order))
         else:
             raise Unsupported(f"a child carries out an ArmOrder or a PredictOrder, found {type(order).__name__}")
@@ -91,17 +92,15 @@ def _die_with_parent() -> None:
 
 def _serve(order: wire.ArmOrder, orders: BinaryIO, answers: BinaryIO) -> None:
     """Load, warm up, then time a block for every turn until the orders end."""
-    _pin(order.cpus)
-    feeds = read_samples(Path(order.samples), limit=order.batches).feeds
-    if not feeds:
-        raise ModelError(f"{order.samples} holds no samples to measure with")
+    _settle_in(order.target, order.cpus)
+    feeds, cycle = _inputs(order)
     digest = _digest(order.model)
     before = _clock()
     version, loaded = _load(order.model, order.target)
     load_ms = (_clock() - before) / 1e6
     run = _runner(loaded, feeds)
     first_ms = protocol.timed(run, _clock, 0, 1)[0] / 1e6
-    warmth = protocol.warm_up(run, _clock, order.warmup_cap_s)
+    warmth = protocol.warm_up(run, _clock, order.warmup_cap_s, cycle)
     ready = wire.Warm(
         model_sha256=digest,
         runtime=version,
@@ -109,7 +108,8 @@ def _serve(order: wire.ArmOrder, orders: BinaryIO, answers: BinaryIO) -> None:
         first_ms=first_ms,
         warmup_s=warmth.seconds,
         steady=warmth.steady,
-        median_ns=warmth.median_ns,
+        typical_ns=warmth.typical_ns,
+        cycle=cycle,
         facts=_facts(),
     )
     _send(answers, ready)
@@ -119,6 +119,16 @@ def _serve(order: wire.ArmOrder, orders: BinaryIO, answers: BinaryIO) -> None:
         if not isinstance(turn, wire.Turn):
             raise Unsupported(f"an arm waits for a Turn, found {type(turn).__name__}")
         _send(answers, _block(run, turn, probe))
+
+
+def _inputs(order: wire.ArmOrder) -> tuple[tuple[Feeds, ...], int]:
+    """The batches to cycle through, and after how many of them their shapes repeat."""
+    feeds = read_samples(Path(order.samples), limit=order.batches).feeds
+    if not feeds:
+        raise ModelError(f"{order.samples} holds no samples to measure with")
+    # Cut to whole cycles: with three shapes, 64 batches would hold one of the first shape too many.
+    kept, cycle = whole_cycles([tuple(sorted((n, np.shape(a)) for n, a in batch.items())) for batch in feeds])
+    return feeds[:kept], cycle
 
 
 def _block(run: Callable[[int], object], turn: wire.Turn, probe: Probe) -> wire.Times:
@@ -168,7 +178,26 @@ def _check_output(name: str, array: Array, size: int, done: int, shapes: dict[st
 
 def _load(model: str, target: Target) -> tuple[str, Loaded]:
     runtime = runtime_named(target.runtime)
-    return runtime.version(), runtime.load(Path(model), target)
+    # Importing a runtime may start threads of its own; the ones that count are those of the model.
+    version, before = runtime.version(), _threads()
+    loaded = runtime.load(Path(model), target)
+    _check_threads(target, before, _threads())
+    return version, loaded
+
+
+def _check_threads(target: Target, before: int, after: int) -> None:
+    """Refuse a model that runs with another number of threads than asked, whatever its options read.
+
+    The thread that calls it is one of them. Other providers than the CPU have helpers of their own, and
+    0 means that this system does not tell: neither can be judged.
+    """
+    runs_with = 1 + after - before
+    on_cpu = target.provider.lower().removesuffix("executionprovider") == "cpu"
+    if after and on_cpu and runs_with != target.threads:
+        raise Unsupported(
+            f"target {target.name} asks for {target.threads} threads; {target.runtime} runs with {runs_with} here",
+            "What it measured would be filed under another thread count than its own.",
+        )
 
 
 def _runner(loaded: Loaded, feeds: tuple[Feeds, ...]) -> Callable[[int], object]:
@@ -176,8 +205,21 @@ def _runner(loaded: Loaded, feeds: tuple[Feeds, ...]) -> Callable[[int], object]
     return lambda index: run(feeds[index % count])
 
 
-def _pin(cpus: tuple[int, ...]) -> None:
-    """These CPUs and ordinary niceness, before the runtime makes its threads."""
+def _settle_in(target: Target, cpus: tuple[int, ...]) -> None:
+    """The CPUs, ordinary niceness and the thread counts of the target, before the runtime makes its threads.
+
+    Raises:
+        Unsupported: more threads than CPUs, a CPU that cannot be had, or an environment that says
+            something else than the target.
+    """
+    if target.threads > len(cpus):
+        raise Unsupported(f"target {target.name} asks for {target.threads} threads on {len(cpus)} CPUs: {list(cpus)}")
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if said and said != str(target.threads):
+        raise Unsupported(
+            f"target {target.name} asks for {target.threads} threads, OMP_NUM_THREADS is {said} in the child",
+            "Something between the worker and its child sets it: look at the interpreter's start-up.",
+        )
     try:
         os.sched_setaffinity(0, cpus)
     except (OSError, ValueError) as error:
@@ -185,7 +227,7 @@ def _pin(cpus: tuple[int, ...]) -> None:
     try:
         os.setpriority(os.PRIO_PROCESS, 0, 0)
     except PermissionError:
-        return  # lowered by whoever started us; it is told among the facts
+        return  # lowered by whoever started us: told among the facts, and every latency is flagged for it
 
 
 def _facts() -> Mapping[str, str]:
@@ -193,10 +235,18 @@ def _facts() -> Mapping[str, str]:
         "affinity": ",".join(str(cpu) for cpu in sorted(os.sched_getaffinity(0))),
         "nice": str(os.getpriority(os.PRIO_PROCESS, 0)),
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS", ""),
-        "process_threads": str(len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else ""),
+        "process_threads": str(_threads() or ""),
         "python": sys.version.split()[0],
         "numpy": np.__version__,
     }
+
+
+def _threads() -> int:
+    """Threads of this process; 0 where the kernel does not say."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 0
 
 
 def _peak_rss_bytes() -> int:

@@ -69,14 +69,16 @@ def npz_arrays(path: Path) -> dict[str, Array]:
         DataError: missing, not an .npz, damaged, without arrays, or with one that has no axis to count on.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise DataError(
-                f"{path} is a single array (.npy); expected an .npz with one array per model input",
-                f"np.savez({path.name!r}, NAME_OF_INPUT=array)",
-            )
-        with loaded as file:
-            arrays = {name: file[name] for name in file.files}
+        # opened here: numpy leaves a file open that begins like an archive and is none
+        with path.open("rb") as stream:
+            found = np.load(stream, allow_pickle=False)
+            if not isinstance(found, np.lib.npyio.NpzFile):
+                raise DataError(
+                    f"{path} is a single array (.npy); expected an .npz with one array per model input",
+                    f"np.savez({path.name!r}, NAME_OF_INPUT=array)",
+                )
+            with found as file:
+                arrays = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise DataError(f"no data file {path}") from error
     except _UNREADABLE as error:

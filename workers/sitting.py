@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import UsageError, WorkFailed
@@ -20,6 +20,7 @@ from qsearch.contracts.task import Array
 from qsearch.measure import wire
 from qsearch.measure.fingerprint import circumstances, this_machine
 from qsearch.measure.latency import half_width
+from qsearch.measure.mix import typical
 from qsearch.measure.protocol import PLANS, block_runs, group_runs, load_order, rounds
 from qsearch.measure.samples import read_samples
 from qsearch.measure.telemetry import Limits, rejection
@@ -218,8 +219,8 @@ class _Work:
         self, session: int, children: Mapping[str, ChildProcess], warm: Mapping[str, wire.Warm]
     ) -> dict[str, int]:
         """Time rounds until the plan says enough; the peak memory of each arm."""
-        plan, first, runs, group = PLANS[self.tier], 0, 0, 1
-        medians = {name: arm.median_ns for name, arm in warm.items()}
+        plan, first, runs, group, cycle = PLANS[self.tier], 0, 0, 1, self._cycle(warm)
+        times_ns = {name: arm.typical_ns for name, arm in warm.items()}
         peaks = dict.fromkeys(children, 0)
         for number, order in enumerate(rounds(tuple(self.arms), session, self.seed)):
             if plan.enough(session, number, self._clean(session), self._half_width(), self._elapsed()):
@@ -227,17 +228,27 @@ class _Work:
             first += runs
             if number % 2 == 0:
                 # Anew for each R C C R: a warm-up under somebody else's load would leave blocks too short.
-                runs, group = block_runs(list(medians.values())), group_runs(list(medians.values()))
+                seen = list(times_ns.values())
+                runs, group = block_runs(seen, cycle), group_runs(seen, cycle)
+            turn = wire.Turn(first=first, runs=runs, group=group)
             for position, name in enumerate(order):
-                patience_s = self.patience_s + 10 * runs * medians[name] / 1e9
-                times = children[name].ask(wire.Turn(first=first, runs=runs, group=group), patience_s)
+                times = children[name].ask(turn, self.patience_s + 10 * runs * times_ns[name] / 1e9)
                 if not isinstance(times, wire.Times):
                     raise _unexpected(name, times)
-                peaks[name], medians[name] = times.peak_rss_bytes, int(median(times.samples_ns))
-                self.blocks.append(self._block(name, (session, number, number * len(order) + position), times))
+                place = (session, number, number * len(order) + position)
+                block = self._block(name, place, times, group, cycle if group == 1 else 1)
+                peaks[name], times_ns[name] = times.peak_rss_bytes, int(typical(block.samples_ns, block.cycle))
+                self.blocks.append(block)
         return peaks
 
-    def _block(self, arm: str, place: tuple[int, int, int], times: wire.Times) -> Block:
+    def _cycle(self, warm: Mapping[str, wire.Warm]) -> int:
+        found = {arm.cycle for arm in warm.values()}
+        if len(found) > 1:
+            words = ", ".join(f"{name} every {arm.cycle}" for name, arm in warm.items())
+            raise UsageError(f"arms of a sitting must be fed the same samples; their shapes repeat: {words}")
+        return found.pop()
+
+    def _block(self, arm: str, place: tuple[int, int, int], times: wire.Times, group: int, cycle: int) -> Block:
         session, number, order = place
         return Block(
             arm=arm,
@@ -245,6 +256,8 @@ class _Work:
             round=number,
             order=order,
             samples_ns=times.samples_ns,
+            group=group,
+            cycle=cycle,
             telemetry=times.telemetry,
             rejected=rejection(times.telemetry, self.limits, len(self.cpus)),
         )
@@ -268,7 +281,8 @@ class _Work:
         return len({b.round for b in self.blocks if b.session == session} - polluted)
 
     def _half_width(self) -> float:
-        return half_width(self.blocks, self.reference)
+        """Of what more pairs can narrow; not asked for where the plan stops by number alone."""
+        return half_width(self.blocks, self.reference) if PLANS[self.tier].half_width else math.inf
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.started

@@ -32,7 +32,9 @@ def init(
     data: DataOption = "",
     metric: Annotated[
         str,
-        typer.Option("--metric", metavar="NAME", help="A built-in one: top1, mrr, …; default: top1 with labels, else fidelity."),
+        typer.Option(
+            "--metric", metavar="NAME", help="A built-in one: top1, mrr, …; default: top1 with labels, else fidelity."
+        ),
     ] = "",
     example: Annotated[
         str, typer.Option("--example", metavar="NAME", help="Write a packaged example instead: minilm.")

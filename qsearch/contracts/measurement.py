@@ -34,6 +34,10 @@ class Block:
     order: int
     #: one latency per inference, nanoseconds; very short inferences are timed in groups, one mean each
     samples_ns: tuple[int, ...]
+    #: inferences in one sample; above 1 the samples are means of so many and say nothing of tails
+    group: int = 1
+    #: samples after which the shapes of the inputs repeat; a block is whole cycles, from the first one
+    cycle: int = 1
     #: what telemetry saw while the block ran; a signal that cannot be read is absent
     telemetry: Mapping[str, float] = field(default_factory=dict)
     #: why the block's pair is not used; empty when it is. Telemetry decides, never the latency
@@ -82,11 +86,17 @@ class Latency:
     detectable: float
     pairs: int
     sessions: int
-    #: median latency of the arm and of the reference in this sitting, milliseconds
+    #: median latency of the arm and of the reference in this sitting, milliseconds; where inputs have
+    #: several shapes, the mean over the inputs of a cycle of each one's median
     median_ms: float
     reference_ms: float
-    #: facts that weaken the number: session_effect_unmodelled, no_steady_state, indicative...
+    #: facts that weaken the number: session_effect_assumed, no_steady_state, lowered_priority, indicative...
     flags: tuple[str, ...] = ()
+    #: percentile ("p99") of single inferences of the arm → milliseconds, an upper bound at 99 % confidence;
+    #: None where there are too few samples to give one
+    tails: Mapping[str, float | None] = field(default_factory=dict)
+    #: percentile → the fewest samples that give it
+    tails_need: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

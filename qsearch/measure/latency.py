@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
-import statistics as plain
 from collections.abc import Iterable, Sequence
 
 from qsearch.contracts.errors import DataError
 from qsearch.contracts.measurement import Block, Latency, Sitting, Tier
 from qsearch.contracts.verdict import Interval
-from qsearch.measure.statistics import over_sessions, session_effect_modelled, verdict
+from qsearch.measure.mix import block_times, typical_ns
+from qsearch.measure.statistics import (
+    over_sessions,
+    samples_needed,
+    session_effect_known,
+    tail_percentile,
+    verdict,
+    within_sessions,
+)
 
-#: Fewer pairs that telemetry left standing are no measurement.
-LEAST_PAIRS = 4
+#: Fewer pairs that telemetry left standing are no measurement, nor are those of fewer sessions: one
+#: process has one luck, and nothing in it tells. A sitting of one session (quick) has to do with it.
+LEAST_PAIRS, LEAST_SESSIONS = 4, 2
+#: Percentiles of single inferences that are told.
+TAILS = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 #: A share of rejected pairs above this is told to the reader.
 MANY_REJECTED = 0.25
 #: Differences below this many milliseconds never matter, whatever their share.
@@ -28,17 +38,21 @@ def summarise(sitting: Sitting, arm: str, *, against: str = "", threshold: float
         against: the arm it is divided by; empty = the sitting's reference.
         threshold: θ of the verdict; never less than 20 µs of the reference's time.
 
+    POLLUTED: telemetry left fewer than four pairs, or fewer than two sessions of a sitting that had them.
+
     Raises:
-        DataError: an arm that is not in the sitting, or no complete pair of the two.
+        DataError: an arm that is not in the sitting, no complete pair of the two, or a block that is no
+            whole cycles of its inputs.
     """
     other = against or sitting.reference
     for name in (arm, other):
         if not any(run.arm == name for run in sitting.runs):
             raise DataError(f"the sitting has no arm {name}; it has {', '.join(sorted({r.arm for r in sitting.runs}))}")
     every, clean = _pairs(sitting.blocks, arm, other)
-    polluted = sum(map(len, clean)) < LEAST_PAIRS
+    sessions = sum(bool(session) for session in clean)
+    polluted = sum(map(len, clean)) < LEAST_PAIRS or sessions < min(LEAST_SESSIONS, len(clean))
     used = every if polluted else clean
-    ratio = _ratio(used)
+    ratio = _times(over_sessions(used))
     reference_ms = _median_ms(sitting.blocks, other, polluted)
     matters = max(threshold, ABSOLUTE_MS / reference_ms)
     return Latency(
@@ -46,59 +60,52 @@ def summarise(sitting: Sitting, arm: str, *, against: str = "", threshold: float
         verdict=verdict(ratio, matters, polluted=polluted),
         detectable=matters + max(ratio.high - ratio.value, ratio.value - ratio.low) / ratio.value,
         pairs=sum(map(len, clean)),
-        sessions=sum(bool(session) for session in clean),
+        sessions=sessions,
         median_ms=_median_ms(sitting.blocks, arm, polluted),
         reference_ms=reference_ms,
         flags=tuple(_flags(sitting, (arm, other), every, clean)),
+        tails=_tails(sitting.blocks, arm),
+        tails_need={name: samples_needed(p) for name, p in TAILS.items()},
     )
 
 
 def half_width(blocks: Sequence[Block], reference: str) -> float:
-    """The widest relative half of any arm's interval so far; infinite before the first clean pair."""
+    """The widest relative half of any arm's interval so far; infinite before the first clean pair.
+
+    NOTE: for deciding when to stop, so the luck of sessions is left out on purpose: no number of pairs
+    in these processes narrows it, and a screen of two sessions would never stop early. The interval
+    that `summarise` reports is wider.
+    """
     widest = 0.0
     for arm in {block.arm for block in blocks} - {reference}:
         _, clean = _pairs(blocks, arm, reference)
         if not any(clean):
             return math.inf
-        ratio = _ratio(clean)
+        ratio = _times(within_sessions(clean))
         widest = max(widest, (ratio.high - ratio.value) / ratio.value, (ratio.value - ratio.low) / ratio.value)
     return widest
 
 
 def _pairs(blocks: Sequence[Block], arm: str, other: str) -> tuple[list[list[float]], list[list[float]]]:
     """ln(arm / other) of every round by session: all of them, and those that nothing polluted."""
-    places = {(b.session, b.round): b for b in blocks if b.arm == other}
+    mine = {(b.session, b.round): b for b in blocks if b.arm == arm}
+    theirs = {(b.session, b.round): b for b in blocks if b.arm == other}
+    times, reference = block_times(list(mine.values())), block_times(list(theirs.values()))
     sessions = sorted({b.session for b in blocks})
     every: dict[int, list[float]] = {s: [] for s in sessions}
     clean: dict[int, list[float]] = {s: [] for s in sessions}
-    for block in blocks:
-        mate = places.get((block.session, block.round))
-        if block.arm != arm or mate is None:
-            continue
-        x = _log_ratio(block.samples_ns, mate.samples_ns)
-        every[block.session].append(x)
-        if not block.rejected and not mate.rejected:
-            clean[block.session].append(x)
+    for place in sorted(mine.keys() & theirs.keys()):
+        x = math.log(times[place] / reference[place])
+        every[place[0]].append(x)
+        if not mine[place].rejected and not theirs[place].rejected:
+            clean[place[0]].append(x)
     if not any(every.values()):
         raise DataError(f"the sitting has no complete pair of {arm} and {other}")
     return list(every.values()), list(clean.values())
 
 
-def _log_ratio(mine: Sequence[int], theirs: Sequence[int]) -> float:
-    """ln of the median time ratio of a pair of blocks.
-
-    NOTE: both blocks ran the same inputs in the same order, so the ratio is taken input by input and
-    then the median. For inputs of one shape that estimates what the ratio of the two medians does;
-    for a mix of shapes the median of the times themselves falls between two shapes, where one spike
-    moves it from one to the other.
-    """
-    if len(mine) == len(theirs):
-        return plain.median(math.log(max(1, a) / max(1, b)) for a, b in zip(mine, theirs, strict=True))
-    return math.log(max(1.0, plain.median(mine)) / max(1.0, plain.median(theirs)))
-
-
-def _ratio(pairs: Sequence[Sequence[float]]) -> Interval:
-    log = over_sessions(pairs)
+def _times(log: Interval) -> Interval:
+    """The interval of a ratio of times from that of its logarithm."""
     return Interval(
         value=math.exp(log.value), low=math.exp(log.low), high=math.exp(log.high), confidence=log.confidence
     )
@@ -107,7 +114,13 @@ def _ratio(pairs: Sequence[Sequence[float]]) -> Interval:
 def _median_ms(blocks: Sequence[Block], arm: str, rejected_too: bool) -> float:
     mine = [block for block in blocks if block.arm == arm]
     kept = [block for block in mine if rejected_too or not block.rejected] or mine
-    return plain.median(sample for block in kept for sample in block.samples_ns) / 1e6
+    return typical_ns(kept) / 1e6
+
+
+def _tails(blocks: Sequence[Block], arm: str) -> dict[str, float | None]:
+    single = [b for b in blocks if b.arm == arm and not b.rejected and b.group == 1]
+    samples = [sample / 1e6 for block in single for sample in block.samples_ns]
+    return {name: tail_percentile(samples, p) for name, p in TAILS.items()}
 
 
 def _flags(
@@ -115,9 +128,11 @@ def _flags(
 ) -> Iterable[str]:
     if sitting.tier is Tier.QUICK:
         yield "indicative"
-    if not session_effect_modelled(sum(bool(session) for session in clean)):
-        yield "session_effect_unmodelled"
+    if not session_effect_known(sum(bool(session) for session in clean)):
+        yield "session_effect_assumed"
     if not all(run.steady for run in sitting.runs if run.arm in arms):
         yield "no_steady_state"
     if 1 - sum(map(len, clean)) / sum(map(len, every)) > MANY_REJECTED:
         yield "many_rejected"
+    if any(run.circumstances.details.get("nice", "0") != "0" for run in sitting.runs if run.arm in arms):
+        yield "lowered_priority"

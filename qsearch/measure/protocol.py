@@ -2,7 +2,10 @@
 
 NOTE: blocks of a round run *equally many* inferences on the *same* inputs in every arm. Running each
 arm for a fixed time instead would feed a faster arm other samples, and where shapes differ between
-samples the ratio would then compare two mixes of work.
+samples the ratio would then compare two mixes of work. For the same reason a block is whole cycles
+of the shapes, however long one takes: a mix of 64 different ones is 64 inferences at least, and the
+longest block yields to that, because a mix that depended on a candidate's speed would make the ratios
+of two candidates ratios of different work.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from itertools import count
 from types import MappingProxyType
 
 from qsearch.contracts.measurement import Tier
+from qsearch.measure.mix import typical
 
 #: nanoseconds, monotonic
 Clock = Callable[[], int]
@@ -100,18 +104,23 @@ def rounds(arms: Sequence[str], session: int, seed: int) -> Iterator[tuple[str, 
         yield order[::-1]
 
 
-def block_runs(medians_ns: Sequence[int]) -> int:
-    """Inferences per block, one number for all arms of a session, from their warmed-up medians.
+def block_runs(typical_ns: Sequence[int], cycle: int = 1) -> int:
+    """Inferences per block, one number for all arms of a session, from their warmed-up typical times.
 
-    The fastest arm's block lasts `BLOCK_NS`, unless the slowest one's would pass `LONGEST_BLOCK_NS`.
+    The fastest arm's block lasts `BLOCK_NS`, unless the slowest one's would pass `LONGEST_BLOCK_NS`;
+    always whole cycles of the shapes, the last one filled up.
     """
-    fast, slow = max(1, min(medians_ns)), max(1, *medians_ns)
-    return max(BLOCK_RUNS, min(-(-BLOCK_NS // fast), -(-LONGEST_BLOCK_NS // slow)))
+    fast, slow = max(1, min(typical_ns)), max(1, *typical_ns)
+    return _whole(max(BLOCK_RUNS, min(-(-BLOCK_NS // fast), -(-LONGEST_BLOCK_NS // slow))), cycle)
 
 
-def group_runs(medians_ns: Sequence[int]) -> int:
-    """Inferences timed together as one sample, one number for all arms: 1 unless the fastest is very short."""
-    return max(1, -(-GROUP_NS // max(1, min(medians_ns))))
+def group_runs(typical_ns: Sequence[int], cycle: int = 1) -> int:
+    """Inferences timed together as one sample, one number for all arms: 1 unless the fastest is very short.
+
+    A group of several is whole cycles of the shapes, so that all groups are equal work.
+    """
+    wanted = -(-GROUP_NS // max(1, min(typical_ns)))
+    return _whole(wanted, cycle) if wanted > 1 else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,31 +130,36 @@ class Warmth:
     seconds: float
     #: False when the cap came before two windows agreed
     steady: bool
-    #: of the last window
-    median_ns: int
+    #: of an average inference in the last window; the median where all inputs have one shape
+    typical_ns: int
 
 
-def warm_up(run: Callable[[int], object], clock: Clock, cap_s: float) -> Warmth:
-    """Run windows of 1, 2, 4... inferences until they last, and agree.
+def warm_up(run: Callable[[int], object], clock: Clock, cap_s: float, cycle: int = 1) -> Warmth:
+    """Run windows of 1, 2, 4... inferences until they last, hold every shape, and agree.
+
+    Windows are compared input by input, as far as the shorter one goes, and the median of those ratios
+    decides: the medians of two windows of unlike length over inputs of two shapes need not agree however
+    steady the machine is.
 
     Args:
-        run: executes the i-th inference; every window begins with i = 0, so windows of equal length
-            saw equal inputs.
+        run: executes the i-th inference; every window begins with i = 0.
         clock: nanoseconds.
         cap_s: give up being steady after so long; the last inference may end later.
+        cycle: inferences after which the shapes repeat.
     """
-    started, window, before = clock(), 1, 0
+    started, window = clock(), 1
+    before: list[int] = []
     while True:
         samples = timed(run, clock, 0, window)
-        median = int(statistics.median(samples))
         elapsed = clock() - started
-        agree = before > 0 and abs(median - before) < WARMUP_AGREEMENT * before
-        if (elapsed >= WARMUP_NS and agree) or elapsed >= cap_s * 1e9:
-            return Warmth(seconds=elapsed / 1e9, steady=agree, median_ns=median)
-        before = median
+        agree = bool(before) and abs(_change(before, samples)) < WARMUP_AGREEMENT
+        if (elapsed >= WARMUP_NS and agree and window >= cycle) or elapsed >= cap_s * 1e9:
+            return Warmth(seconds=elapsed / 1e9, steady=agree, typical_ns=int(typical(samples, cycle)))
+        before = samples
         # Windows of a quarter second tell a trend; doubling on would only spend the cap.
-        wanted = 2 * window if sum(samples) < WARMUP_NS / 2 else window
-        window = max(1, min(wanted, int((cap_s * 1e9 - elapsed) / max(1, median))))
+        wanted = 2 * window if sum(samples) < WARMUP_NS / 2 or window < cycle else window
+        left = (cap_s * 1e9 - elapsed) / max(1.0, statistics.fmean(samples))
+        window = max(1, min(wanted, int(left)))
 
 
 def timed(run: Callable[[int], object], clock: Clock, first: int, runs: int, group: int = 1) -> list[int]:
@@ -169,6 +183,14 @@ def settle(run: Callable[[int], object], clock: Clock, first: int) -> None:
         run(first)
         if done >= SETTLE_RUNS and clock() - started >= SETTLE_NS:
             return
+
+
+def _whole(runs: int, cycle: int) -> int:
+    return -(-runs // cycle) * cycle
+
+
+def _change(before: Sequence[int], now: Sequence[int]) -> float:
+    return statistics.median(b / max(1, a) for a, b in zip(before, now, strict=False)) - 1
 
 
 def _balanced(arms: Sequence[str], session: int, flip: int) -> tuple[str, ...]:

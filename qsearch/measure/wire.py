@@ -30,7 +30,7 @@ class ArmOrder:
     model: str
     target: Target
     samples: str
-    #: read the first so many batches
+    #: read the first so many batches, less what is no whole cycle of their shapes
     batches: int
     #: pin to these CPUs
     cpus: tuple[int, ...]
@@ -60,7 +60,10 @@ class Warm:
     first_ms: float
     warmup_s: float
     steady: bool
-    median_ns: int
+    #: of an average inference; the median where all inputs have one shape
+    typical_ns: int
+    #: inferences after which the shapes of the inputs repeat
+    cycle: int
     #: what the child found itself under: niceness, affinity, threads, library path
     facts: Mapping[str, str]
 
@@ -69,7 +72,7 @@ class Warm:
 class Turn:
     """Time a block."""
 
-    #: number of the first inference; the input is this number modulo the batches
+    #: number of the first inference, a multiple of the cycle; the input is this number modulo the batches
     first: int
     runs: int
     #: inferences timed together as one sample

@@ -104,8 +104,7 @@ def versus_text(best: Best) -> str:
     """Whether the pick beats the best uniform candidate of the same finals, in words."""
     other = best.versus_uniform
     if other is None:
-        alone = f"the pick is {best.uniform} itself, the best uniform candidate"
-        return alone if best.uniform else "no uniform candidate that keeps the limits was in the finals"
+        return _alone(best)
     gain = other.ratio.inverse()
     word = _AGAINST[other.verdict]
     return f"{word} {other.origin} (trial {other.number}): {speedup(gain.value, gain.low, gain.high)} head to head"
@@ -125,6 +124,17 @@ def drop_cells(name: str, seen: DropSeen | None) -> Row:
 
 def _seen(seen: DropSeen) -> Mapping[str, object]:
     return {"value": seen.value, "low": seen.low, "high": seen.high, "n": seen.n}
+
+
+def _alone(best: Best) -> str:
+    """Why there is nothing to compare with. Only what was in the finals has a held-out drop, but for fp32."""
+    seated = best.drop is not None or all(choice is Choice.FP32 for choice in best.choices.values())
+    if best.uniform and best.uniform != "uniform fp32":
+        proved = ", the best uniform candidate" if seated and best.feasible else ""
+        return f"the pick is {best.uniform} itself{proved}"
+    if not seated:
+        return "not compared head to head: the pick was in no finals"
+    return "no uniform candidate that keeps the limits was in the finals"
 
 
 def _speed(best: Best) -> str:

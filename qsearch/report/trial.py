@@ -50,6 +50,8 @@ def latency_document(latency: Latency) -> dict[str, object]:
         "sessions": latency.sessions,
         "sitting_p50_ms": latency.median_ms,
         "sitting_reference_p50_ms": latency.reference_ms,
+        "tails_ms": dict(latency.tails),
+        "tails_need_samples": dict(latency.tails_need),
         "flags": list(latency.flags),
     }
 
@@ -64,6 +66,17 @@ def latency_text(latency: Latency) -> str:
         count(latency.pairs, "pair"),
         f"smallest visible difference {percent(latency.detectable)}",
         *latency.flags,
+    ]
+    return ", ".join(parts)
+
+
+def tails_text(latency: Latency) -> str:
+    """`p50 ≤ 4.21 ms, p90 ≤ 4.6 ms, p99 – (needs 662 samples)`: upper bounds at 99 % confidence; "" without any."""
+    parts = [
+        f"{name} – (needs {latency.tails_need.get(name, 0)} samples)"
+        if value is None
+        else f"{name} ≤ {milliseconds(value)}"
+        for name, value in latency.tails.items()
     ]
     return ", ".join(parts)
 
@@ -146,6 +159,8 @@ def _numbers(view: TrialView, got: Measurement) -> list[tuple[str, str]]:
         ("speed-up", latency_text(got.latency)),
         ("speed-up, finals", latency_text(view.final_latency) if view.final_latency else ""),
         ("latency p50", sitting),
+        ("latency tails", tails_text(got.latency)),
+        ("latency tails, finals", tails_text(view.final_latency) if view.final_latency else ""),
         ("raw samples", _samples_text(got.sitting)),
         ("accuracy, search", _accuracy_text(got.accuracy)),
         ("accuracy, held out", _accuracy_text(view.heldout) if view.heldout else ""),

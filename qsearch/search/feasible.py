@@ -19,6 +19,7 @@ from qsearch.contracts.errors import NotFound
 from qsearch.contracts.job import Constraints, DropLimit
 from qsearch.contracts.measurement import Accuracy, Latency
 from qsearch.contracts.trial import Result
+from qsearch.search.objectives import latency_of
 
 #: what an unusable number (not finite) exceeds by: more than any real one, and storable
 HOPELESS = 1e6
@@ -40,7 +41,7 @@ def excess(
         result: of a finished trial.
         constraints: of the job; those that are None ask nothing.
         reference_ms: fp32's pooled median (`pooled_reference_ms`); None takes the trial's own sitting.
-        heldout: judge by the finals: the held-out drop and the final ratio.
+        heldout: judge by the finals: the held-out drop and the final ratio, unless that was polluted.
         confident: judge drop and latency by the upper bounds of their intervals.
 
     Raises:
@@ -92,7 +93,7 @@ def _judged(result: Result, *, heldout: bool) -> tuple[Accuracy, Latency]:
     if result.heldout is None:
         number = result.trial.number
         raise NotFound(f"trial {number} has no held-out score; only finalists are scored on that split")
-    return result.heldout, result.final_latency or result.latency
+    return result.heldout, latency_of(result)
 
 
 def _drop(accuracy: Accuracy, limit: DropLimit, *, confident: bool) -> float:

@@ -55,7 +55,7 @@ def choose(
         return tuple(result.trial.number for result in closest[:count])
     ranks = {entry.number: entry.rank for entry in front(history, constraints, objectives)}
     faster = [result for result in feasible if result.latency.verdict is Verdict.FASTER]
-    first = by_rule(rule_of(rule, constraints), faster or feasible, usable, objectives)[0]
+    first = by_rule(rule_of(rule, constraints), faster or feasible, usable, constraints, objectives)[0]
     seats = list(dict.fromkeys(_in_turn(first, feasible, ranks)))[:count]
     uniform = next((r.trial.number for r in feasible if space.uniform_name(r.trial.candidate)), None)
     return tuple(seats if uniform is None or uniform in seats else [*seats, uniform])

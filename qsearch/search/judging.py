@@ -1,14 +1,18 @@
 """Who is taken: chosen on the search split, judged again on the held-out split.
 
 NOTE: the order of judgement. Feasible means kept by the point estimates of the search split (upper
-bounds when `confident`). Among the feasible that are FASTER than fp32, the rule's order decides. With
-finals, only finalists are candidates, by their final numbers, and each is judged again: one whose
-held-out point estimate breaks a limit is passed over, whether or not its interval would still allow
-it, and `tried` counts how many were looked at. Two exceptions, both marked by Proof.NONE: an untested
-candidate clearly faster than every feasible finalist (the limits asked now are looser than those the
-finals were chosen for), and, after finalists were passed over, an untested one that keeps the limits
-even by its upper bounds. When nobody is left the answer is fp32, which is always in reach unless its
-size, memory or time breaks a limit; then it is the closest, marked infeasible.
+bounds when `confident`). Among the feasible that are FASTER than fp32, the rule's order decides. Once
+finals ran, only finalists and fp32 are candidates, by their final latency (a polluted one says nothing:
+then the trial's own stands), and each is judged again: one whose held-out point estimate breaks a limit
+is passed over, whether or not its interval would still allow it, and `tried` counts how many were
+looked at. A finalist whose win the finals took back or left unclear is no candidate any more, but does
+not make room for one that was never tested. Two exceptions, both marked by Proof.NONE: an untested
+candidate whose screening was clearly faster than that of every feasible finalist, and so does not owe
+its place to theirs (the limits asked now are others than those the finals were chosen for; when no
+finalist keeps them at all, the finals say nothing and it is judged as before them); and, after finalists
+were passed over, an untested one that keeps the limits even by its upper bounds. When nobody is left the
+answer is fp32, which is always in reach unless its size, memory or time breaks a limit; then it is the
+closest, marked infeasible.
 
 Proof speaks of the held-out drop and its limit only: PROVED when the upper bound keeps the limit,
 REFUTED when the lower bound breaks it, NOT REFUTED between. So a taken candidate is never REFUTED, and
@@ -22,10 +26,11 @@ from dataclasses import dataclass
 
 from qsearch.contracts.front import Proof
 from qsearch.contracts.job import Constraints, DropLimit
-from qsearch.contracts.measurement import Accuracy, Latency
+from qsearch.contracts.measurement import Accuracy
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Verdict
 from qsearch.search.feasible import excess
+from qsearch.search.objectives import latency_of, was_seated
 from qsearch.search.pareto import THETA
 from qsearch.search.rules import FASTEST, by_rule
 from qsearch.search.space import is_fp32
@@ -67,10 +72,10 @@ class Court:
         """The ruling on usable results of one target; at least one."""
         fp32 = next((r for r in results if is_fp32(r.trial.candidate) and self.keeps(r)), None)
         feasible = tuple(r for r in results if not is_fp32(r.trial.candidate) and self.keeps(r))
-        ordered = by_rule(self.rule, self._able(feasible, fp32), results, self.objectives)
-        tested = [r for r in ordered if r.heldout is not None]
-        untested = [r for r in ordered if r.heldout is None]
-        taken = self._ahead(untested, tested)
+        ordered = by_rule(self.rule, self._able(feasible, fp32), results, self.constraints, self.objectives)
+        tested = [r for r in ordered if was_seated(r)]
+        untested = [r for r in ordered if not was_seated(r)]
+        taken = self._ahead(untested, [r for r in feasible if was_seated(r)])
         refused: list[Result] = []
         while taken is None and len(refused) < len(tested):
             looked_at = tested[len(refused)]
@@ -78,7 +83,9 @@ class Court:
                 taken = looked_at
             else:
                 refused.append(looked_at)
-        taken = taken or next((r for r in untested if not refused or self.keeps(r, confident=True)), fp32)
+        if taken is None and refused:
+            taken = next((r for r in untested if self.keeps(r, confident=True)), None)
+        taken = taken or fp32
         exceeded = 0.0
         if taken is None:
             taken = min(results, key=lambda r: (self.exceeds(r), latency_of(r).ratio.value, r.trial.number))
@@ -108,10 +115,10 @@ class Court:
             return list(feasible)
         return [r for r in feasible if latency_of(r).verdict is Verdict.FASTER]
 
-    def _ahead(self, untested: Sequence[Result], tested: Sequence[Result]) -> Result | None:
-        if self.rule != FASTEST or not tested:
+    def _ahead(self, untested: Sequence[Result], seated: Sequence[Result]) -> Result | None:
+        if seated and self.rule != FASTEST:
             return None
-        return next((r for r in untested if all(_clearly_faster(r, other) for other in tested)), None)
+        return next((r for r in untested if all(_clearly_faster(r, other) for other in seated)), None)
 
 
 def proof_of(heldout: Accuracy | None, limit: DropLimit | None) -> Proof:
@@ -124,11 +131,7 @@ def proof_of(heldout: Accuracy | None, limit: DropLimit | None) -> Proof:
     return Proof.REFUTED if seen.low > limit.amount else Proof.NOT_REFUTED
 
 
-def latency_of(result: Result) -> Latency:
-    """The most careful latency there is: of the finals, else of the trial."""
-    return result.final_latency or result.latency
-
-
 def _clearly_faster(one: Result, other: Result) -> bool:
+    # Both by their screening: a finalist's final time beside an untested one's lucky time favours the latter.
     mine, theirs = one.latency.ratio, other.latency.ratio
     return mine.value < theirs.value and not mine.overlaps(theirs, THETA)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from qsearch.contracts.errors import Incomparable, Unsupported
+from qsearch.contracts.measurement import Latency
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Verdict
 from qsearch.search.space import is_fp32
@@ -16,11 +17,6 @@ OBJECTIVES: dict[str, Callable[[Result], float]] = {
     "drop": lambda result: result.accuracy.drop.value,
     "size": lambda result: float(result.size_bytes),
     "memory": lambda result: float(result.peak_memory_bytes),
-}
-#: the same for a finalist, where the finals measure it again
-FINAL: dict[str, Callable[[Result], float]] = {
-    "latency": lambda result: (result.final_latency or result.latency).ratio.value,
-    "drop": lambda result: (result.heldout or result.accuracy).drop.value,
 }
 
 
@@ -44,10 +40,27 @@ def values(result: Result, objectives: Sequence[str]) -> tuple[float, ...]:
     return tuple(OBJECTIVES[name](result) for name in objectives)
 
 
-def honest_values(result: Result, objectives: Sequence[str]) -> tuple[float, ...]:
-    """The same from the finals where there are any: final ratio and held-out drop of a finalist."""
-    final = result.final_latency is not None and result.heldout is not None
-    return tuple(FINAL[name](result) if final and name in FINAL else OBJECTIVES[name](result) for name in objectives)
+def latency_of(result: Result) -> Latency:
+    """The most careful latency that can be used: of the finals unless they were polluted, else of the trial."""
+    final = result.final_latency
+    return result.latency if final is None or final.verdict is Verdict.POLLUTED else final
+
+
+def was_seated(result: Result) -> bool:
+    """Whether the trial sat in the finals: it has a held-out score, whatever became of its latency there."""
+    return result.heldout is not None
+
+
+def choosing_values(result: Result, objectives: Sequence[str]) -> tuple[float, ...]:
+    """The same with the final ratio of a finalist, and never its held-out drop.
+
+    NOTE: the held-out split accepts or refuses what was chosen without it. Ordering by its drops would
+    make it a second search split, and its drop of the winner as optimistic as any other that was
+    selected for being small.
+    """
+    return tuple(
+        latency_of(result).ratio.value if name == "latency" else OBJECTIVES[name](result) for name in objectives
+    )
 
 
 def is_usable(result: Result) -> bool:

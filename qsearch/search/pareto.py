@@ -25,7 +25,8 @@ screened one was partly chosen for its luck; a finalist's honest number beside a
 lucky one would favour the rival. So two finalists are compared by their final numbers (final ratio,
 held-out drop), and any other pair by the screened numbers of both. In order: finalists that the others
 hold back step aside; the rest are ranked among themselves and the survivors are members; the others
-are walked with them; who stepped aside is placed last, against all members.
+are walked with them; who stepped aside is placed last, against all members. A finalist whose final
+latency was polluted has no final numbers, and is one of the others.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from qsearch.contracts.job import Constraints
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Interval
 from qsearch.search.feasible import HOPELESS, excess, pooled_reference_ms
-from qsearch.search.objectives import checked, honest_values, is_usable, must_be_comparable, values
+from qsearch.search.objectives import checked, is_usable, latency_of, must_be_comparable, values, was_seated
 
 #: relative difference of latencies below which nobody is called faster
 THETA = 0.02
@@ -76,7 +77,7 @@ def front(history: Sequence[Result], constraints: Constraints, objectives: Seque
                 excess=exceeded,
             )
         )
-    speed = {number: (result.final_latency or result.latency).ratio.value for number, result in usable.items()}
+    speed = {number: latency_of(result).ratio.value for number, result in usable.items()}
     return tuple(sorted(entries, key=lambda entry: (entry.rank, speed.get(entry.number, HOPELESS), entry.number)))
 
 
@@ -138,24 +139,32 @@ class _Runner:
     def of(cls, result: Result, names: tuple[str, str], *, feasible: bool) -> _Runner:
         # Latency is the axis that may have an interval; any other pair is exact in both.
         first, second = names if names[0] != "latency" else (names[1], names[0])
-        finalist = result.final_latency is not None and result.heldout is not None
-        seats = [_Spot(_seen(result, first, final=f).value, _seen(result, second, final=f)) for f in (False, True)]
         return cls(
             number=result.trial.number,
             feasible=feasible,
-            screened=seats[0],
-            final=_Spot(_seen(result, first, final=True).value, _seen(result, second, final=True))
-            if finalist
-            else None,
+            screened=_Spot(_seen(result, first).value, _seen(result, second)),
+            final=_Spot(_final(result, first).value, _final(result, second)) if _has_final(result) else None,
             slack=THETA if second == "latency" else 0.0,
         )
 
 
-def _seen(result: Result, name: str, *, final: bool) -> Interval:
+def _has_final(result: Result) -> bool:
+    return was_seated(result) and latency_of(result) is result.final_latency
+
+
+def _seen(result: Result, name: str) -> Interval:
     if name == "latency":
-        return result.final_latency.ratio if final and result.final_latency else result.latency.ratio
-    value = (honest_values if final else values)(result, (name,))[0]
+        return result.latency.ratio
+    value = values(result, (name,))[0]
     return Interval(value=value, low=value, high=value)
+
+
+def _final(result: Result, name: str) -> Interval:
+    if name == "latency":
+        return latency_of(result).ratio
+    if name == "drop" and result.heldout is not None:
+        return Interval(value=result.heldout.drop.value, low=result.heldout.drop.value, high=result.heldout.drop.value)
+    return _seen(result, name)
 
 
 def _places(runners: Sequence[_Runner]) -> dict[int, _Place]:

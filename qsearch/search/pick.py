@@ -14,8 +14,8 @@ from qsearch.contracts.verdict import Verdict
 from qsearch.contracts.work import FinalResult
 from qsearch.search import reasons
 from qsearch.search.feasible import pooled_reference_ms
-from qsearch.search.judging import Court, Ruling, latency_of, proof_of
-from qsearch.search.objectives import is_usable, must_be_comparable
+from qsearch.search.judging import Court, Ruling, proof_of
+from qsearch.search.objectives import is_usable, latency_of, must_be_comparable
 from qsearch.search.rules import FASTEST, by_rule, rule_of
 from qsearch.search.space import Space, is_fp32
 
@@ -52,7 +52,8 @@ def pick(  # noqa: PLR0913 - what is asked and what is known of one job; a recor
         Incomparable: the trials were taken on unlike machines or runtimes.
         UsageError: an unknown rule.
     """
-    results = [r for r in _with_finals(history, final) if r.trial.target == target and is_usable(r)]
+    known = [r for r in _with_finals(history, final) if r.trial.target == target]
+    results = [r for r in known if is_usable(r)]
     if not results:
         raise NotFound(f"{job} has no finished trial on {target} yet", f"See `qsearch status {job}`.")
     must_be_comparable(results)
@@ -64,7 +65,14 @@ def pick(  # noqa: PLR0913 - what is asked and what is known of one job; a recor
         objectives=tuple(objectives),
     )
     ruling = court.judge(results)
-    told = reasons.Told(job=job, constraints=constraints, rule=court.rule, ruling=ruling)
+    told = reasons.Told(
+        job=job,
+        constraints=constraints,
+        rule=court.rule,
+        ruling=ruling,
+        judged=sum(not is_fp32(r.trial.candidate) for r in results),
+        unusable=tuple(r for r in known if not is_usable(r) and not is_fp32(r.trial.candidate)),
+    )
     best = _best(job, target, court, ruling, reasons.of(told), _versus(ruling, results, space, court, final))
     return replace(best, uniform=space.uniform_name(ruling.taken.trial.candidate))
 
@@ -125,7 +133,7 @@ def _versus(
     ]
     if not uniform:
         return None
-    other = by_rule(FASTEST, uniform, results, court.objectives)[0]
+    other = by_rule(FASTEST, uniform, results, court.constraints, court.objectives)[0]
     mine, theirs = ruling.taken.trial.number, other.trial.number
     if mine == theirs:
         return None

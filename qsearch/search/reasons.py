@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from qsearch.contracts.job import Constraints
 from qsearch.contracts.trial import Result
-from qsearch.search.judging import Ruling, latency_of
+from qsearch.contracts.verdict import Verdict
+from qsearch.search.judging import Ruling
+from qsearch.search.objectives import latency_of, was_seated
 from qsearch.search.rules import FASTEST
 from qsearch.search.space import is_fp32
 
@@ -19,6 +21,10 @@ class Told:
     constraints: Constraints
     rule: str
     ruling: Ruling
+    #: usable quantized results, whatever they keep
+    judged: int
+    #: finished, and without a number to judge by: polluted, or not finite
+    unusable: tuple[Result, ...] = ()
 
 
 def of(told: Told) -> str:
@@ -48,28 +54,45 @@ def limits(constraints: Constraints) -> str:
 def _taken(told: Told) -> str:
     ruling = told.ruling
     place = "the fastest" if told.rule == FASTEST else "the knee"
-    among = f"of {_count(len(ruling.feasible), 'quantized candidate')}"
+    among = _count(len(ruling.feasible), "quantized candidate")
+    if was_seated(ruling.taken):
+        among = f"{_count(sum(map(was_seated, ruling.feasible)), 'finalist')} from {among}"
     kept = f" keeping {limits(told.constraints)}" if told.constraints != Constraints() else ""
     passed = f"; before it, {_passed_over(ruling)}" if ruling.refused else ""
-    if ruling.taken.heldout is None and ruling.refused:
+    if ruling.refused:
         place = "the next"
-    seen = f"{_speed(ruling.taken)}, {_drop(ruling.taken)}"
-    return f"{_name(told, ruling.taken)} is {place} {among}{kept}: {seen}{passed}."
+    final = ruling.taken.final_latency
+    screened = ", as screened, its final being polluted" if final and latency_of(ruling.taken) is not final else ""
+    seen = f"{_speed(ruling.taken)}{screened}, {_drop(ruling.taken)}"
+    return f"{_name(told, ruling.taken)} is {place} of {among}{kept}: {seen}{passed}."
 
 
 def _do_not_quantize(told: Told) -> str:
     ruling = told.ruling
-    kept = f" that keeps {limits(told.constraints)}" if told.constraints != Constraints() else ""
+    if not told.judged:
+        found = f"{_unusable(told)}, so nothing could be judged" if told.unusable else "no quantized trial has finished"
+        return f"fp32 for want of anything to compare: {found}."
     if ruling.refused:
-        return f"Do not quantize: {_passed_over(ruling)}, and nothing else that keeps the limits is faster than fp32."
+        nothing = "nothing else that surely keeps the limits is faster than fp32"
+        return f"Do not quantize: {_passed_over(ruling)}, and {nothing}{_besides(told)}."
     if not ruling.feasible:
-        return f"Do not quantize: no quantized candidate keeps {limits(told.constraints)}."
-    nearest = min(ruling.feasible, key=lambda r: latency_of(r).ratio.value)
-    verdict = latency_of(nearest).verdict
-    many = _count(len(ruling.feasible), "quantized candidate")
+        none = f"none of {_count(told.judged, 'quantized candidate')}" if told.unusable else "no quantized candidate"
+        return f"Do not quantize: {none} keeps {limits(told.constraints)}{_besides(told)}."
+    return _nothing_faster(told)
+
+
+def _nothing_faster(told: Told) -> str:
+    # Beside finalists nobody else was a candidate, however fast its screening looked.
+    rivals, noun = [r for r in told.ruling.feasible if was_seated(r)], "finalist"
+    if not rivals:
+        rivals, noun = list(told.ruling.feasible), "quantized candidate"
+    kept = f" that keeps {limits(told.constraints)}" if told.constraints != Constraints() else ""
+    nothing = f"no finalist{kept}" if noun == "finalist" else f"nothing{kept}"
+    nearest = min(rivals, key=lambda r: latency_of(r).ratio.value)
     return (
-        f"Do not quantize: nothing{kept} is faster than fp32 by more than a tie; "
-        f"the fastest of {many}, {_name(told, nearest)}, is at {_speed(nearest)}, {verdict}."
+        f"Do not quantize: {nothing} is faster than fp32 by more than a tie; "
+        f"the fastest of {_count(len(rivals), noun)}, {_name(told, nearest)}, is at {_speed(nearest)}, "
+        f"{latency_of(nearest).verdict}{_besides(told)}."
     )
 
 
@@ -79,8 +102,26 @@ def _closest(told: Told) -> str:
     return (
         f"Nothing keeps {limits(told.constraints)}{passed}; {_name(told, ruling.taken)} is the closest and exceeds its "
         f"worst limit by {ruling.exceeds * 100:.3g} % of it: {_speed(ruling.taken)}, {_drop(ruling.taken)}, "
-        f"{ruling.taken.size_bytes / 2**20:.1f} MiB."
+        f"{ruling.taken.size_bytes / 2**20:.1f} MiB{_besides(told)}."
     )
+
+
+def _besides(told: Told) -> str:
+    return f"; besides, {_unusable(told)} and could not be judged" if told.unusable else ""
+
+
+def _unusable(told: Told) -> str:
+    """ "3 quantized trials were polluted and 1 has numbers that are not finite"; of at least one."""
+    polluted = sum(result.latency.verdict is Verdict.POLLUTED for result in told.unusable)
+    broken = len(told.unusable) - polluted
+    words = []
+    if polluted:
+        words.append(f"{_count(polluted, 'quantized trial')} {'was' if polluted == 1 else 'were'} polluted")
+    if broken:
+        words.append(
+            f"{_count(broken, 'quantized trial')} {'has' if broken == 1 else 'have'} numbers that are not finite"
+        )
+    return " and ".join(words)
 
 
 def _passed_over(ruling: Ruling) -> str:

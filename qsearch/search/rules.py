@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from qsearch.contracts.errors import UsageError
 from qsearch.contracts.job import Constraints
 from qsearch.contracts.trial import Result
-from qsearch.search.objectives import honest_values, values
+from qsearch.search.objectives import choosing_values, latency_of, values
+from qsearch.search.pareto import front
+from qsearch.search.space import is_fp32
 
 #: the fastest of those that keep every constraint
 FASTEST = "fastest-feasible"
@@ -30,21 +33,40 @@ def rule_of(rule: str, constraints: Constraints) -> str:
 
 
 def by_rule(
-    rule: str, rivals: Sequence[Result], everyone: Sequence[Result], objectives: Sequence[str]
+    rule: str,
+    rivals: Sequence[Result],
+    everyone: Sequence[Result],
+    constraints: Constraints,
+    objectives: Sequence[str],
 ) -> tuple[Result, ...]:
-    """The rivals, best first; equal ones by number. Finalists count by their final numbers.
+    """The rivals, best first; equal ones by number. Latencies of finalists are those of the finals.
 
     Args:
         rule: fastest-feasible or knee.
         rivals: to be put in order.
-        everyone: whose numbers span the axes of the knee; fp32 among them is one end.
+        everyone: usable results of the target, whose front spans the axes of the knee.
+        constraints: what a member of that front keeps.
         objectives: axes of the knee.
     """
     if rule == FASTEST:
-        return tuple(sorted(rivals, key=lambda r: (*honest_values(r, ("latency",)), r.trial.number)))
-    ends = [values(result, objectives) for result in everyone]
-    scores = {r.trial.number: _knee_score(honest_values(r, objectives), ends) for r in rivals}
+        return tuple(sorted(rivals, key=lambda r: (latency_of(r).ratio.value, r.trial.number)))
+    ends = _ends(everyone, constraints, objectives)
+    scores = {r.trial.number: _knee_score(choosing_values(r, objectives), ends) for r in rivals}
     return tuple(sorted(rivals, key=lambda r: (-scores[r.trial.number], r.trial.number)))
+
+
+def _ends(
+    everyone: Sequence[Result], constraints: Constraints, objectives: Sequence[str]
+) -> Sequence[tuple[float, ...]]:
+    """What spans the axes: fp32 and the feasible members of the front.
+
+    A dominated or infeasible outlier is no point of the curve whose knee is sought. The front is the
+    screened one: drawn with held-out drops, it would let that split choose.
+    """
+    screened = [replace(result, final_latency=None, heldout=None) for result in everyone]
+    members = {e.number for e in front(screened, constraints, objectives) if e.rank == 0 and e.feasible}
+    ends = [r for r in screened if r.trial.number in members or is_fp32(r.trial.candidate)]
+    return [values(result, objectives) for result in ends or screened]
 
 
 def _knee_score(point: Sequence[float], ends: Sequence[Sequence[float]]) -> float:

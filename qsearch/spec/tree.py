@@ -33,6 +33,7 @@ MAX_DEPTH = 20
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]{1,3}")
 
 
 @dataclass(slots=True)
@@ -151,7 +152,8 @@ def found_in_words(tree: Tree, steps: Steps) -> str:
         return "a mapping" if isinstance(value, dict) else "a list"
     if isinstance(value, int | float):
         return f"the number {tree.raw.get(steps, value)}"
-    return f'"{value if len(value) <= 60 else value[:57] + "..."}"'
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+    return f'"{shown if len(shown) <= 60 else shown[:57] + "..."}"'
 
 
 class _Reader:
@@ -234,6 +236,9 @@ class _Reader:
         if tag == "int" and _INTEGER.fullmatch(text):
             return int(text)
         if tag == "float" and _FLOAT.fullmatch(text):
+            return float(text)
+        # YAML 1.1 wants a dot in a number, JSON and YAML 1.2 do not
+        if node.style is None and _EXPONENT.fullmatch(text):  # type: ignore[attr-defined]
             return float(text)
         return text
 

@@ -70,6 +70,7 @@ def test_every_arm_of_a_session_is_reported_with_what_it_loaded(
     assert all(min(run.load_ms, run.first_ms, run.warmup_s, run.peak_rss_bytes) > 0 for run in sitting.runs)
     assert len({run.circumstances.machine_key for run in sitting.runs}) == 1
     assert {run.circumstances.details["omp_num_threads"] for run in sitting.runs} == {"1"}
+    assert all("nice" in run.circumstances.details for run in sitting.runs)
     assert sitting.reference == "R"
     assert sitting.tier is Tier.SCREEN
 
@@ -83,6 +84,7 @@ def test_rounds_hold_every_arm_once_with_equal_work_and_come_as_abba(sitting: Si
         assert all(first == second[::-1] for first, second in list(pairwise(orders))[::2])
         assert all(len({len(b.samples_ns) for b in blocks[i : i + 4]}) == 1 for i in range(0, len(blocks), 4))
         assert min(len(b.samples_ns) for b in blocks) >= 3
+        assert all(b.cycle == 1 and b.group >= 1 for b in blocks)
     first = [b.arm for b in sitting.blocks if b.order == 0]
     assert sorted(first) == ["C", "R"]
 
@@ -92,7 +94,7 @@ def test_three_times_the_work_is_slower_or_the_machine_was_polluted(sitting: Sit
     assert found.verdict in (Verdict.SLOWER, Verdict.POLLUTED)
     assert 1.5 < found.ratio.value < 6
     assert found.ratio.low <= found.ratio.value <= found.ratio.high
-    assert "session_effect_unmodelled" in found.flags
+    assert "session_effect_assumed" in found.flags
 
 
 def test_a_sitting_crosses_a_wire_whole(sitting: Sitting) -> None:

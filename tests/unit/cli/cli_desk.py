@@ -42,6 +42,7 @@ class MemoryDesk:
         self.the_front = records.front()
         self.the_plan = records.plan()
         self.the_receipt = records.receipt()
+        self.the_checks: tuple[Check, ...] = records.checks()
         self.the_jobs: tuple[Job, ...] = (records.job(),)
 
     def init(self, model: str, *, data: str, metric: str, example: str, out: Path) -> Path:
@@ -109,7 +110,7 @@ class MemoryDesk:
 
     def doctor(self, *, self_test: bool) -> Sequence[Check]:
         self._ask(self_test=self_test)
-        return records.checks()
+        return self.the_checks
 
     def close(self) -> None:
         self.closed += 1

@@ -16,7 +16,7 @@ from qsearch.contracts.choices import Choice
 from qsearch.contracts.job import JobState
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.trial import TrialState
-from qsearch.contracts.views import BestQuery, JobStatus, Overrides
+from qsearch.contracts.views import BestQuery, Check, JobStatus, Overrides
 
 #: every command that prints records, with what it needs
 PRINTING = {
@@ -85,6 +85,29 @@ def test_run_hands_over_its_options(qsearch, desk) -> None:
         targets=("a", "b"),
         choices=(Choice.FP32, Choice.INT8_DYNAMIC),
     )
+
+
+def test_plan_takes_the_options_of_run_that_matter_to_it(qsearch, desk) -> None:
+    options = "--fast --trials 5 --time 2m --sampler nsga2 --pool replay:r.json --target a --target b --choice fp32"
+    assert qsearch("plan", "s.yaml", *options.split()).code == 0
+    assert desk.asked["overrides"] == Overrides(
+        trials=5,
+        time="2m",
+        sampler="nsga2",
+        quick=True,
+        pool="replay:r.json",
+        targets=("a", "b"),
+        choices=(Choice.FP32,),
+    )
+    desk.asked = {}
+    assert qsearch("plan", "s.yaml").code == 0
+    assert desk.asked["overrides"] == Overrides()
+
+
+def test_resume_hands_over_pool_and_recording(qsearch, desk) -> None:
+    desk.error = KeyError("stop here")
+    qsearch("resume", "j1", "--pool", "ray", "--record", "r.jsonl")
+    assert desk.asked == {"job": "j1", "overrides": Overrides(pool="ray", record="r.jsonl")}
 
 
 def test_run_without_options_overrides_nothing(qsearch, desk) -> None:
@@ -199,6 +222,14 @@ def test_init_prints_the_path_and_overwrites_nothing(qsearch, desk, tmp_path: Pa
     assert "m.yaml exists" in refused.err
     assert qsearch("init").code == 2
     assert qsearch("init", "m.onnx", "--example", "minilm").code == 2
+
+
+def test_doctor_ends_with_8_for_a_problem_and_0_for_a_warning(qsearch, desk) -> None:
+    assert qsearch("doctor").code == 0
+    desk.the_checks = (*records.checks(), Check(name="worker", status="problem", finding="no worker"))
+    ran = qsearch("doctor", "--json")
+    assert ran.code == 8
+    assert json.loads(ran.out)["checks"][-1]["status"] == "problem"
 
 
 def test_query_without_sql_asks_for_the_views(qsearch, desk) -> None:

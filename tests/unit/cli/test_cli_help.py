@@ -16,6 +16,7 @@ import typer
 from qsearch import __version__
 from qsearch.cli.app import build
 from qsearch.cli.journey import JOURNEY
+from qsearch.spec.words import METRICS
 
 HEAVY = ("ray", "torch", "optuna", "sqlalchemy", "onnx", "onnxruntime", "numpy", "pydantic", "rich", "scipy", "yaml")
 COMMANDS = [
@@ -83,6 +84,19 @@ def test_every_option_has_help_and_the_help_ends_with_an_example(name: str) -> N
     example = command.epilog.strip().removeprefix("Example: ")
     assert example.startswith(f"qsearch {name}")
     assert "\n" not in example
+
+
+def test_init_promises_the_metrics_that_it_takes() -> None:
+    (metric,) = (parameter for parameter in ALL["init"].params if parameter.name == "metric")
+    assert "module:function" not in metric.help
+    named = metric.help.partition(": ")[2].partition(";")[0]
+    assert [word for word in named.split(", ") if METRICS.objection(word)] == ["…"]
+
+
+def test_plan_and_run_describe_their_common_options_alike() -> None:
+    common = [{p.name: p.help for p in ALL[name].params} for name in ("plan", "run")]
+    assert {n: h for n, h in common[1].items() if n in common[0]} == common[0]
+    assert {"trials", "time", "sampler", "pool", "target", "choice", "fast"} <= set(common[0])
 
 
 @pytest.mark.parametrize("name", ALL)

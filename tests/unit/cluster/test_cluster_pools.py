@@ -12,6 +12,7 @@ from qsearch.cluster.local import LocalPool
 from qsearch.cluster.memory import MemoryPool
 from qsearch.cluster.pools import open_pool
 from qsearch.cluster.ray_cluster import RayCluster
+from qsearch.cluster.seats import SeatedPool
 from qsearch.contracts.errors import NotFound, Unreachable, Unsupported, UsageError
 from qsearch.contracts.target import Target
 from workers.wire import WorkerOptions
@@ -83,3 +84,8 @@ def test_the_room_imports_no_ray_and_no_model_library() -> None:
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_a_pool_that_does_not_say_how_to_wait_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="_wait"):
+        SeatedPool([])  # type: ignore[abstract]

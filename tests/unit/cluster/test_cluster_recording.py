@@ -14,7 +14,7 @@ from qsearch.cluster.recording import Recording, RecordingPool, work_digest
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.choices import Choice
-from qsearch.contracts.errors import DataError, NotFound, WorkFailed
+from qsearch.contracts.errors import DataError, NotFound, Unreachable, UsageError, WorkFailed
 from qsearch.contracts.job import ModelRef
 from qsearch.contracts.measurement import Accuracy, Tier
 from qsearch.contracts.target import Target
@@ -141,6 +141,23 @@ def _write_splits(work: Work) -> Outcome:
     (Path(work.scratch) / "splits").mkdir(parents=True, exist_ok=True)
     (Path(work.scratch) / "splits" / "search.npz").write_text("tensors")
     return Outcome(kind=work.kind, key=work.key, token=work.token, result=FACTS, host="memory", seconds=0.1)
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for file in (tmp_path / "file" / "run.jsonl", tmp_path):
+        with pytest.raises(UsageError, match="--record: cannot write"):
+            RecordingPool(MemoryPool(_write_splits), file)
+
+
+def test_a_recording_that_cannot_go_on_is_no_bug(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    (tmp_path / "run.jsonl.files").write_text("in the folder's place")
+    pool = RecordingPool(MemoryPool(_write_splits), file)
+    pool.submit(_materialize(tmp_path / "one"), TARGET)
+    with pytest.raises(Unreachable, match="cannot be written any more"):
+        pool.results(0.0)
+    pool.close()
 
 
 def _materialize(scratch: Path) -> Work:

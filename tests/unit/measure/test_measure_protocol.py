@@ -70,6 +70,14 @@ def test_blocks_are_long_enough_for_the_fast_and_not_endless_for_the_slow() -> N
     assert block_runs([0, 0]) > 0
 
 
+def test_blocks_of_a_mix_are_whole_cycles_even_where_they_get_long() -> None:
+    assert block_runs([10_000_000, 10_000_000], 2) == 6
+    assert block_runs([100_000_000, 100_000_000], 64) == 64
+    assert block_runs([1_000, 1_000], 7) % 7 == 0
+    assert group_runs([50_000, 10_000], 3) == 21
+    assert group_runs([10_000_000], 3) == 1
+
+
 def test_plans_are_the_table() -> None:
     quick, screen, final = PLANS[Tier.QUICK], PLANS[Tier.SCREEN], PLANS[Tier.FINAL]
     assert (quick.sessions, quick.most_pairs) == (1, 6)
@@ -100,7 +108,7 @@ def test_warm_up_doubles_and_ends_when_two_windows_agree() -> None:
 
     warmth = warm_up(run, clock, cap_s=5)
     assert warmth.steady
-    assert warmth.median_ns == 10_000_000
+    assert warmth.typical_ns == 10_000_000
     assert 0.5 <= warmth.seconds < 2
     assert calls[:7] == [0, 0, 1, 0, 1, 2, 3]
 
@@ -114,6 +122,31 @@ def test_warm_up_that_never_agrees_says_so() -> None:
     warmth = warm_up(run, clock, cap_s=1.5)
     assert not warmth.steady
     assert 1.5 <= warmth.seconds < 2.5
+
+
+@pytest.mark.parametrize("cycle", [2, 3])
+def test_a_mix_of_shapes_is_steady_though_windows_end_in_its_middle(cycle: int) -> None:
+    """One long shape among short ones: medians of windows of unlike length differ by far more than 2 %."""
+    clock = Clock()
+
+    def run(index: int) -> None:
+        clock.now += 90_000_000 if index % cycle == 0 else 10_000_000
+
+    warmth = warm_up(run, clock, 1.5, cycle)
+    assert warmth.steady
+    assert warmth.typical_ns == pytest.approx((90e6 + (cycle - 1) * 10e6) / cycle)
+
+
+def test_warm_up_has_run_every_shape_unless_the_cap_comes_first() -> None:
+    clock, seen = Clock(), set()
+
+    def run(index: int) -> None:
+        seen.add(index)
+        clock.now += 10_000_000
+
+    assert warm_up(run, clock, 4.0, 64).steady
+    assert seen >= set(range(64))
+    assert warm_up(run, clock, 1.0, 400).seconds < 1.5
 
 
 def test_one_slow_inference_does_not_overrun_the_cap_by_much() -> None:

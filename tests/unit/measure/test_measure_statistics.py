@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,15 @@ import pytest
 from qsearch.contracts.errors import DataError
 from qsearch.contracts.verdict import Interval, Verdict
 from qsearch.measure.signed_rank import signed_rank_cdf
-from qsearch.measure.statistics import hodges_lehmann, over_sessions, samples_needed, tail_percentile, verdict
+from qsearch.measure.statistics import (
+    SESSION_SD,
+    hodges_lehmann,
+    over_sessions,
+    samples_needed,
+    tail_percentile,
+    verdict,
+    within_sessions,
+)
 
 
 @pytest.mark.parametrize("n", range(1, 11))
@@ -62,12 +71,45 @@ def test_no_interval_from_nothing(bad: list[float]) -> None:
         hodges_lehmann(bad)
 
 
-def test_few_sessions_cover_every_session_estimate() -> None:
+def test_few_sessions_have_the_luck_that_is_assumed_and_more_when_they_disagree() -> None:
     calm, moved = [0.0, 0.001, -0.001, 0.0005], [0.05, 0.051, 0.049, 0.0505]
-    interval = over_sessions([calm, moved])
-    assert interval.low <= 0.0005
-    assert interval.high >= 0.05
-    assert over_sessions([calm, []]).high < 0.01
+    one, two, torn = over_sessions([calm, []]), over_sessions([calm, calm]), over_sessions([calm, moved])
+    assert one.high - one.low > two.high - two.low > 2 * SESSION_SD
+    assert torn.high - torn.low > 1.5 * (two.high - two.low)
+    assert torn.low <= 0.0
+    assert torn.high >= 0.05
+    lopsided = over_sessions([[0.0] * 11, [0.0]])
+    assert two.high < lopsided.high <= one.high
+
+
+def test_the_interval_within_sessions_does_not_see_how_sessions_differ() -> None:
+    rng = np.random.default_rng(5)
+    pairs = [rng.normal(0, 0.01, 6).tolist() for _ in range(2)]
+    apart = [pairs[0], [x + 0.1 for x in pairs[1]]]
+    near, far = within_sessions(pairs), within_sessions(apart)
+    assert far.high - far.low == pytest.approx(near.high - near.low)
+    assert far.low <= far.value <= far.high
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 8])
+def test_an_interval_of_few_pairs_is_stretched_to_what_it_says(n: int) -> None:
+    rng = np.random.default_rng(6)
+    found = [within_sessions([rng.normal(0, 1, n).tolist()]) for _ in range(2000)]
+    assert all(i.confidence >= 0.95 for i in found)
+    # Residuals are centred and widened again, so a hair is lost to the exact interval.
+    assert np.mean([i.low <= 0 <= i.high for i in found]) > 0.94
+
+
+def test_the_quantiles_are_those_of_student() -> None:
+    from scipy.stats import t
+
+    from qsearch.measure import statistics
+
+    for freedom, quantile in statistics._T.items():
+        assert quantile == pytest.approx(t.ppf(0.975, freedom), abs=6e-4)
+    for n, stretch in statistics._STRETCH.items():
+        reached = hodges_lehmann(list(range(n))).confidence
+        assert stretch == pytest.approx(t.ppf(0.975, n - 1) / t.ppf((1 + reached) / 2, n - 1), abs=6e-4)
 
 
 def test_six_sessions_are_the_sample_and_pairs_are_not() -> None:
@@ -95,6 +137,7 @@ def test_verdicts_follow_the_rule(low: float, high: float, said: Verdict) -> Non
     interval = Interval(value=(low + high) / 2, low=low, high=high)
     assert verdict(interval, 0.02) is said
     assert verdict(interval, 0.02, polluted=True) is Verdict.POLLUTED
+    assert verdict(replace(interval, confidence=0.875), 0.02) is Verdict.UNRESOLVED
 
 
 @pytest.mark.parametrize(("p", "floor"), [(0.5, 11), (0.9, 64), (0.95, 130), (0.99, 662)])

@@ -90,6 +90,16 @@ def test_the_pick_is_compared_with_the_best_uniform_in_words() -> None:
     assert alone == "the pick is uniform ternary itself, the best uniform candidate"
 
 
+def test_a_pick_that_never_sat_in_the_finals_is_said_to_be_that_and_nothing_else() -> None:
+    unseated = records.best(drop=None, versus_uniform=None)
+    assert versus_text(unseated) == "not compared head to head: the pick was in no finals"
+    assert versus_text(replace(unseated, uniform="uniform ternary")) == "the pick is uniform ternary itself"
+    seated = records.best(versus_uniform=None)
+    assert versus_text(seated) == "no uniform candidate that keeps the limits was in the finals"
+    fp32 = replace(unseated, choices=dict.fromkeys(records.LAYERS, Choice.FP32), uniform="uniform fp32")
+    assert versus_text(fp32) == "no uniform candidate that keeps the limits was in the finals"
+
+
 def test_infeasible_is_said_where_the_pick_stands() -> None:
     table = best_answer(records.best(feasible=False)).tables[0]
     assert "closest" in table.lines[0].cells[1]
@@ -128,6 +138,18 @@ def test_show_counts_raw_samples_and_rejected_blocks() -> None:
     document = json.loads(write(trial_answer(records.shown()), "json"))
     assert document["samples"]["fp32"]["samples"] == 6
     assert document["export"] == "qsearch export j1/4 -o DIR --verify"
+
+
+def test_show_tells_tails_or_the_samples_they_need() -> None:
+    tails = {"tails": {"p50": 6.3, "p99": None}, "tails_need": {"p50": 11, "p99": 662}}
+    view = records.shown()
+    assert view.measurement is not None
+    timed = replace(view, measurement=replace(view.measurement, latency=records.latency(1.6, **tails)))
+    assert "p50 ≤ 6.30 ms, p99 – (needs 662 samples)" in write(trial_answer(timed), "table")
+    document = json.loads(write(trial_answer(timed), "json"))["latency"]
+    assert document["tails_ms"] == {"p50": 6.3, "p99": None}
+    assert document["tails_need_samples"]["p99"] == 662
+    assert "tails" not in write(trial_answer(view), "table")
 
 
 def test_plans_that_are_impossible() -> None:

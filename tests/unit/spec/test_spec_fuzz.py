@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from qsearch.contracts.errors import SpecError
@@ -60,6 +60,7 @@ def test_any_bytes(path: Path, content: bytes) -> None:
 
 
 @RELAXED
+@example("0\n\n0")
 @given(st.text(alphabet=":-[]{}&*!|>'\"%@`#,?~<= \t\nabno01\\", max_size=60))
 def test_any_text_of_yaml_characters(path: Path, text: str) -> None:
     path.write_text(text)
@@ -74,6 +75,8 @@ def test_any_mapping(path: Path, data: dict[str, Any]) -> None:
 
 
 @RELAXED
+@example(5e-324)
+@example([1e22, -3e-7])
 @given(VALUES.filter(lambda value: "nan" not in str(value) and "inf" not in str(value)))
 def test_json_is_read_as_json_reads_it(value: Any) -> None:
     """JSON has one reading; the places and traps of our reader must not change it."""

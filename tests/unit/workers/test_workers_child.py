@@ -18,6 +18,7 @@ from qsearch.contracts.errors import Unsupported
 from qsearch.contracts.target import Target
 from qsearch.measure import wire
 from qsearch.measure.samples import read_samples, write_samples
+from workers import child
 from workers.child_process import CHILD
 from workers.cpus import choose_cpus
 
@@ -69,9 +70,18 @@ def _predict(folder: Path, model: Path, **change: object) -> wire.PredictOrder:
     return wire.PredictOrder(**(given | change))
 
 
-def _ask(*messages: wire.Message, python: str = sys.executable) -> tuple[int, list[wire.Message], str]:
+def _ask(
+    *messages: wire.Message, python: str = sys.executable, **environment: str
+) -> tuple[int, list[wire.Message], str]:
     orders = b"".join(map(wire.encode, messages))
-    done = subprocess.run([python, "-I", str(CHILD)], input=orders, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(
+        [python, "-I", str(CHILD)],
+        input=orders,
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"} | environment,
+    )
     answers = [wire.decode(line) for line in done.stdout.splitlines(keepends=True)]
     return done.returncode, answers, done.stderr.decode()
 
@@ -96,7 +106,8 @@ def test_an_arm_warms_up_then_times_a_block_for_every_turn(tmp_path: Path) -> No
     assert warm.model_sha256 == hashlib.sha256(Path(order.model).read_bytes()).hexdigest()
     assert warm.runtime.startswith("onnxruntime ")
     assert (warm.facts["affinity"], warm.facts["nice"]) == (str(CPUS[0]), "0")
-    assert min(warm.load_ms, warm.first_ms, warm.warmup_s, warm.median_ns) > 0
+    assert min(warm.load_ms, warm.first_ms, warm.warmup_s, warm.typical_ns) > 0
+    assert warm.cycle == 3
     assert [len(first.samples_ns), len(second.samples_ns)] == [5, 7]
     assert first.telemetry["elapsed_ms"] * 1e6 >= sum(first.samples_ns)
     assert 10 * 2**20 < first.peak_rss_bytes < 2**30
@@ -147,6 +158,7 @@ def test_an_output_without_the_batch_axis_is_refused(tmp_path: Path) -> None:
         ({"target": Target(name="t", runtime="abacus")}, "runtime abacus is not in this version"),
         ({"target": Target(name="t", options={"session.nothing": "1"})}, "session.nothing"),
         ({"cpus": (4095,)}, "cannot pin to the CPUs [4095]"),
+        ({"target": Target(name="t", threads=2)}, "target t asks for 2 threads on 1 CPUs"),
     ],
 )
 def test_what_cannot_be_done_is_a_failure_with_its_reason(tmp_path: Path, change: dict, said: str) -> None:
@@ -156,6 +168,53 @@ def test_what_cannot_be_done_is_a_failure_with_its_reason(tmp_path: Path, change
     assert isinstance(failed, wire.Failure)
     assert failed.cause is Cause.BAD_MODEL
     assert said in failed.message
+
+
+def test_inputs_of_several_shapes_are_read_in_whole_cycles(tmp_path: Path) -> None:
+    sizes = [1, 2, 4] * 5
+    write_samples(tmp_path / "mix.npz", [{"x": np.ones((s, 4), np.float32)} for s in sizes], {}, sizes)
+    order = _arm(tmp_path, samples=str(tmp_path / "mix.npz"), batches=8)
+    _, answers, _ = _ask(order, wire.Turn(first=0, runs=6))
+    warm = answers[0]
+    assert isinstance(warm, wire.Warm)
+    assert warm.cycle == 3
+
+
+def test_an_environment_that_contradicts_the_target_is_refused(tmp_path: Path) -> None:
+    for order in (_arm(tmp_path), _predict(tmp_path, _model(tmp_path / "m.onnx"))):
+        _, answers, _ = _ask(order, OMP_NUM_THREADS="3")
+        failed = answers[0]
+        assert isinstance(failed, wire.Failure)
+        assert "asks for 1 threads, OMP_NUM_THREADS is 3" in failed.message
+    _, answers, _ = _ask(_arm(tmp_path), OMP_NUM_THREADS="1")
+    assert isinstance(answers[0], wire.Warm)
+
+
+def test_threads_are_counted_and_not_read_back(tmp_path: Path) -> None:
+    two = Target(name="two", threads=2)
+    child._check_threads(two, 3, 4)
+    child._check_threads(two, 0, 0)
+    child._check_threads(Target(name="gpu", provider="CUDA"), 3, 9)
+    with pytest.raises(Unsupported, match="target two asks for 2 threads; onnxruntime runs with 1 here"):
+        child._check_threads(two, 3, 3)
+    with pytest.raises(Unsupported, match="runs with 5 here"):
+        child._check_threads(two, 3, 7)
+    cpus = tuple(sorted(os.sched_getaffinity(0)))[-2:]
+    if len(cpus) == 2:
+        _, answers, _ = _ask(_arm(tmp_path, target=two, cpus=cpus))
+        assert isinstance(answers[0], wire.Warm)
+
+
+def test_niceness_that_cannot_be_had_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(which: int, who: int, nice: int) -> None:
+        raise PermissionError
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: None)
+    monkeypatch.setattr(os, "setpriority", refuse)
+    monkeypatch.setattr(os, "getpriority", lambda which, who: 5)
+    child._settle_in(Target(name="t"), CPUS)
+    assert child._facts()["nice"] == "5"
 
 
 def test_wrong_inputs_say_what_was_expected(tmp_path: Path) -> None:
@@ -184,8 +243,8 @@ def test_it_dies_with_its_parent_even_when_busy(tmp_path: Path) -> None:
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
-    child = int(parent.stdout.readline())
-    watch = os.pidfd_open(child)
+    number = int(parent.stdout.readline())
+    watch = os.pidfd_open(number)
     parent.send_signal(signal.SIGKILL)
     parent.communicate()
     try:

@@ -22,7 +22,6 @@ from qsearch.contracts.machine import Machine
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.work import BenchResult, Outcome, Work, WorkKind
 from workers.link import STARTS, WorkerLink
-from workers.oom import kernel_oom_kills
 from workers.tree import MARK, family
 from workers.wire import (
     WorkerOptions,
@@ -116,7 +115,6 @@ def test_death_that_looks_like_the_kernels_is_out_of_memory(tmp_path: Path) -> N
         assert done(link, piece("die:SIGKILL", tmp_path)).cause is Cause.OUT_OF_MEMORY
     finally:
         link.close()
-    assert kernel_oom_kills() >= 0
 
 
 def test_deadline_leaves_nobody_alive(shared: WorkerLink, tmp_path: Path) -> None:
@@ -305,3 +303,22 @@ def _lives(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_a_folder_that_cannot_be_made_is_unreachable_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unreachable, match=r"no worker can be started in .*/file/below"):
+        WorkerLink(replace(OPTIONS, folder=str(tmp_path / "file" / "below")))
+
+
+def test_a_folder_that_is_lost_breaks_the_link_and_not_the_caller(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    link = WorkerLink(replace(OPTIONS, folder=str(folder)))
+    try:
+        ready(link)
+        folder.rmdir()
+        folder.write_text("in its place")
+        assert done(link, piece("die:SIGSEGV", tmp_path)).cause is Cause.INFRA
+        assert "no worker can be started" in link.broken
+    finally:
+        link.close()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from qsearch.contracts.errors import Unsupported, UsageError, WorkFailed
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.meter import Arm
 from qsearch.contracts.target import Target
+from qsearch.measure.latency import summarise
 from qsearch.measure.samples import write_samples
 from workers.child_process import CHILD
 from workers.sitting import ChildMeter, predict, read_outputs
@@ -227,6 +229,32 @@ def test_arms_need_different_names_and_enough_cpus(arm: Callable[[str], Arm]) ->
     )
     with pytest.raises(Unsupported, match="threads need as many CPUs"):
         _sit([many])
+
+
+def test_blocks_are_whole_cycles_of_the_shapes_and_say_so(arm: Callable[[str], Arm], tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    sizes = [1, 64, 16] * 30
+    feeds = [{"x": rng.standard_normal((s, 64)).astype(np.float32)} for s in sizes]
+    write_samples(tmp_path / "mix.npz", feeds, {}, sizes)
+    arms = [replace(arm(name), samples=tmp_path / "mix.npz") for name in "RC"]
+    found = ChildMeter().sit(arms, Tier.QUICK, seed=0)
+    for block in found.blocks:
+        assert (block.group > 1, block.cycle) in {(True, 1), (False, 3)}
+        assert block.group % 3 == 0 or block.group == 1
+        assert len(block.samples_ns) * block.group % 3 == 0
+    assert 0.2 < summarise(found, "C").ratio.value < 5
+
+
+def test_arms_over_other_shapes_are_refused(arm: Callable[[str], Arm], tmp_path: Path) -> None:
+    write_samples(tmp_path / "o.npz", [{"x": np.ones((s, 64), np.float32)} for s in (1, 2)], {}, [1, 2])
+    with pytest.raises(UsageError, match="must be fed the same samples; their shapes repeat: R every 1, C every 2"):
+        _sit([arm("R"), replace(arm("C"), samples=tmp_path / "o.npz")])
+
+
+def test_an_interpreter_that_sets_other_threads_is_refused(arm: Callable[[str], Arm], tmp_path: Path) -> None:
+    meddling = _script(tmp_path / "meddling", f'OMP_NUM_THREADS=7 exec {sys.executable} "$@"')
+    with pytest.raises(WorkFailed, match="asks for 1 threads, OMP_NUM_THREADS is 7"):
+        _sit([arm("R")], child_python=meddling)
 
 
 def test_the_machines_lock_is_asked_for(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import textwrap
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import WorkFailed
 from workers.scoring import UserCode
+from workers.talk import TalkingChild
+from workers.tree import MARK
 
 GOOD = """
     import numpy as np
@@ -87,3 +91,61 @@ def test_code_that_hangs_is_killed(tmp_path: Path) -> None:
     with pytest.raises(WorkFailed, match="did not answer within 2 s") as caught:
         code.ask({"do": "materialize", "task": "mine:task", "folder": str(tmp_path), "batches": [1], "out": "o"}, 2)
     assert caught.value.cause is Cause.TIMEOUT
+
+
+@pytest.mark.parametrize("name", ["numpy", "workers", "json", "onnx"])
+def test_a_module_beside_the_spec_shadows_nothing_of_ours(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text("raise RuntimeError('the wrong one')\n")
+    (tmp_path / f"{name}.py").write_text("raise RuntimeError('the wrong one')\n")
+    assert _ask(tmp_path, GOOD)["metric"] == "ones"
+
+
+def test_a_module_beside_the_spec_can_import_its_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text(textwrap.dedent(GOOD))
+    assert _ask(tmp_path, "from beside import task\n")["metric"] == "ones"
+
+
+def test_settings_are_not_shown_to_user_code_and_the_mark_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QSEARCH_DATABASE_URL", "postgresql://ann:secret@host/db")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
+    monkeypatch.setenv("MINE", "kept")
+    monkeypatch.setenv(MARK, "family")
+    body = "import json, os\ndef task():\n    raise ValueError(json.dumps(dict(os.environ)))\n"
+    with pytest.raises(WorkFailed) as caught:
+        _ask(tmp_path, body)
+    said = caught.value.message
+    seen = json.loads(said[said.index("{") : said.rindex("}") + 1])
+    assert [n for n in seen if n.startswith(("QSEARCH_", "RAY_"))] == [MARK]
+    assert (seen[MARK], seen["MINE"]) == ("family", "kept")
+
+
+@pytest.mark.parametrize(
+    ("death", "cause", "words"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", Cause.NATIVE_CRASH, "SIGSEGV"),
+        ("os.abort()", Cause.NATIVE_CRASH, "SIGABRT"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", Cause.INFRA, "SIGKILL"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", Cause.INFRA, "SIGTERM"),
+        ("os._exit(3)", Cause.USER_ERROR, "exited with 3"),
+    ],
+)
+def test_each_death_has_its_cause(tmp_path: Path, death: str, cause: Cause, words: str) -> None:
+    with pytest.raises(WorkFailed, match=words) as caught:
+        _ask(tmp_path, f"import os, signal\ndef task():\n    {death}\n")
+    assert caught.value.cause is cause
+
+
+def test_a_kill_that_the_kernel_counted_is_out_of_memory(tmp_path: Path) -> None:
+    kills = iter([3, 4])
+    child = TalkingChild("workers.user_code", cwd=str(tmp_path), oom_kills=lambda: next(kills))
+    (tmp_path / "mine.py").write_text(f"import os\ndef task():\n    os.kill(os.getpid(), {int(signal.SIGKILL)})\n")
+    request: dict[str, object] = {"do": "materialize", "task": "mine:task", "folder": str(tmp_path), "batches": [1]}
+    with pytest.raises(WorkFailed, match="for memory") as caught:
+        child.ask(request | {"out": str(tmp_path / "o")}, 30)
+    assert caught.value.cause is Cause.OUT_OF_MEMORY
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WorkFailed, match=r"no process can be started in .*gone"):
+        TalkingChild("workers.user_code", cwd=str(tmp_path / "gone"))

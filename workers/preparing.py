@@ -6,6 +6,8 @@ import math
 import time
 from pathlib import Path
 
+import numpy as np
+
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.errors import DataError
@@ -28,6 +30,8 @@ from workers.splits import split_file
 
 #: real samples that every arm runs in the same order; enough to be the data's mix, few enough to repeat
 LATENCY_SAMPLES = 64
+#: samples of unlike shapes: as many as run in so many seconds, but never fewer than these
+MIX_S, LEAST_SAMPLES = 0.25, 8
 
 
 def inspect(order: InspectOrder, scratch: Path, deadline_s: float) -> Inspection:
@@ -59,8 +63,8 @@ def prepare(order: PrepareOrder, scratch: Path, deadline_s: float) -> Prepared:
             weight_bits=7 if saturates(machine) and not exact else 8,
         )
     prepared_s = time.monotonic() - started
-    _write_latency_samples(order, out)
     reference, predicted = _reference(order, out, model.inspection.layers, scratch, deadline_s)
+    _write_latency_samples(order, out, predicted.seconds)
     return Prepared(
         digest=model.digest,
         inspection=model.inspection,
@@ -78,10 +82,16 @@ def all_fp32(layers: tuple[Layer, ...]) -> Candidate:
     return Candidate(choices=dict.fromkeys((layer.id for layer in layers), Choice.FP32))
 
 
-def _write_latency_samples(order: PrepareOrder, out: Path) -> None:
+def _write_latency_samples(order: PrepareOrder, out: Path, split_s: float) -> None:
     """Full batches spread evenly over the split, so that sorted data are timed in their own mix.
 
     With `shapes` every sample is cut to every shape; the count shrinks so that all shapes have equal shares.
+
+    NOTE: where shapes differ a block runs all of these samples, so that both arms of a pair do the same
+    work. What a block may last (`MIX_S`) therefore limits how many of a slow model's samples are timed.
+
+    Args:
+        split_s: seconds that fp32 took for the whole split; tells how slow a sample is.
     """
     found = read_samples(split_file(Path(order.splits), "search", order.target.batch))
     full: list[Feeds] = [f for f, size in zip(found.feeds, found.sizes, strict=True) if size == order.target.batch]
@@ -91,7 +101,9 @@ def _write_latency_samples(order: PrepareOrder, out: Path) -> None:
             "Give more samples, or a target with a smaller batch.",
         )
     mixes = math.prod(len(sizes) for sizes in order.shapes.values())
-    wanted = min(len(full), max(1, LATENCY_SAMPLES // mixes))
+    one_shape = len({tuple(np.shape(v) for v in f.values()) for f in full}) == 1 and mixes == 1
+    fits = LATENCY_SAMPLES if one_shape else max(LEAST_SAMPLES, int(MIX_S / (split_s / len(found.feeds))))
+    wanted = min(len(full), max(1, min(LATENCY_SAMPLES, fits) // mixes))
     feeds: list[Feeds] = [full[i * len(full) // wanted] for i in range(wanted)]
     if order.shapes:
         inputs = OnnxRuntime().load(Path(order.model.path), Target(name="probe")).inputs()

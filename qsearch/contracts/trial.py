@@ -10,6 +10,7 @@ from enum import StrEnum
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.measurement import Accuracy, Latency
+from qsearch.contracts.verdict import Verdict
 
 
 class TrialState(StrEnum):
@@ -80,3 +81,9 @@ class Result:
     #: the same, measured again head to head and on the held-out split; None when it was no finalist
     final_latency: Latency | None = None
     heldout: Accuracy | None = None
+
+    @property
+    def judged_latency(self) -> Latency:
+        """The most careful latency that can be used: of the finals unless they were polluted, else of the trial."""
+        final = self.final_latency
+        return self.latency if final is None or final.verdict is Verdict.POLLUTED else final

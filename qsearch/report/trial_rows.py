@@ -84,8 +84,8 @@ def trial_cells(name: str, trial: Trial) -> Row:
 
 
 def shown_latency(row: FrontRow) -> Latency:
-    """The finals' latency where there was one, else the trial's own."""
-    return row.result.final_latency or row.result.latency
+    """The finals' latency where there was a usable one, else the trial's own."""
+    return row.result.judged_latency
 
 
 def p50_ms(row: FrontRow, pooled: Pooled) -> float:

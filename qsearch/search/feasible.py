@@ -19,7 +19,6 @@ from qsearch.contracts.errors import NotFound
 from qsearch.contracts.job import Constraints, DropLimit
 from qsearch.contracts.measurement import Accuracy, Latency
 from qsearch.contracts.trial import Result
-from qsearch.search.objectives import latency_of
 
 #: what an unusable number (not finite) exceeds by: more than any real one, and storable
 HOPELESS = 1e6
@@ -93,7 +92,7 @@ def _judged(result: Result, *, heldout: bool) -> tuple[Accuracy, Latency]:
     if result.heldout is None:
         number = result.trial.number
         raise NotFound(f"trial {number} has no held-out score; only finalists are scored on that split")
-    return result.heldout, latency_of(result)
+    return result.heldout, result.judged_latency
 
 
 def _drop(accuracy: Accuracy, limit: DropLimit, *, confident: bool) -> float:

@@ -30,7 +30,7 @@ from qsearch.contracts.measurement import Accuracy
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Verdict
 from qsearch.search.feasible import excess
-from qsearch.search.objectives import latency_of, was_seated
+from qsearch.search.objectives import was_seated
 from qsearch.search.pareto import THETA
 from qsearch.search.rules import FASTEST, by_rule
 from qsearch.search.space import is_fp32
@@ -88,7 +88,7 @@ class Court:
         taken = taken or fp32
         exceeded = 0.0
         if taken is None:
-            taken = min(results, key=lambda r: (self.exceeds(r), latency_of(r).ratio.value, r.trial.number))
+            taken = min(results, key=lambda r: (self.exceeds(r), r.judged_latency.ratio.value, r.trial.number))
             exceeded = self.exceeds(taken)
         return Ruling(taken, feasible=feasible, refused=tuple(refused), exceeds=exceeded)
 
@@ -113,7 +113,7 @@ class Court:
         # Without fp32 to fall back on, or where speed is not what is asked, nobody needs to beat it.
         if fp32 is None or (self.rule != FASTEST and "latency" not in self.objectives):
             return list(feasible)
-        return [r for r in feasible if latency_of(r).verdict is Verdict.FASTER]
+        return [r for r in feasible if r.judged_latency.verdict is Verdict.FASTER]
 
     def _ahead(self, untested: Sequence[Result], seated: Sequence[Result]) -> Result | None:
         if seated and self.rule != FASTEST:

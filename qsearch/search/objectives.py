@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 
 from qsearch.contracts.errors import Incomparable, Unsupported
-from qsearch.contracts.measurement import Latency
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Verdict
 from qsearch.search.space import is_fp32
@@ -40,12 +39,6 @@ def values(result: Result, objectives: Sequence[str]) -> tuple[float, ...]:
     return tuple(OBJECTIVES[name](result) for name in objectives)
 
 
-def latency_of(result: Result) -> Latency:
-    """The most careful latency that can be used: of the finals unless they were polluted, else of the trial."""
-    final = result.final_latency
-    return result.latency if final is None or final.verdict is Verdict.POLLUTED else final
-
-
 def was_seated(result: Result) -> bool:
     """Whether the trial sat in the finals: it has a held-out score, whatever became of its latency there."""
     return result.heldout is not None
@@ -59,7 +52,7 @@ def choosing_values(result: Result, objectives: Sequence[str]) -> tuple[float, .
     selected for being small.
     """
     return tuple(
-        latency_of(result).ratio.value if name == "latency" else OBJECTIVES[name](result) for name in objectives
+        result.judged_latency.ratio.value if name == "latency" else OBJECTIVES[name](result) for name in objectives
     )
 
 

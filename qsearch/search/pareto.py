@@ -40,7 +40,7 @@ from qsearch.contracts.job import Constraints
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Interval
 from qsearch.search.feasible import HOPELESS, excess, pooled_reference_ms
-from qsearch.search.objectives import checked, is_usable, latency_of, must_be_comparable, values, was_seated
+from qsearch.search.objectives import checked, is_usable, must_be_comparable, values, was_seated
 
 #: relative difference of latencies below which nobody is called faster
 THETA = 0.02
@@ -77,7 +77,7 @@ def front(history: Sequence[Result], constraints: Constraints, objectives: Seque
                 excess=exceeded,
             )
         )
-    speed = {number: latency_of(result).ratio.value for number, result in usable.items()}
+    speed = {number: result.judged_latency.ratio.value for number, result in usable.items()}
     return tuple(sorted(entries, key=lambda entry: (entry.rank, speed.get(entry.number, HOPELESS), entry.number)))
 
 
@@ -149,7 +149,7 @@ class _Runner:
 
 
 def _has_final(result: Result) -> bool:
-    return was_seated(result) and latency_of(result) is result.final_latency
+    return was_seated(result) and result.judged_latency is result.final_latency
 
 
 def _seen(result: Result, name: str) -> Interval:
@@ -161,7 +161,7 @@ def _seen(result: Result, name: str) -> Interval:
 
 def _final(result: Result, name: str) -> Interval:
     if name == "latency":
-        return latency_of(result).ratio
+        return result.judged_latency.ratio
     if name == "drop" and result.heldout is not None:
         return Interval(value=result.heldout.drop.value, low=result.heldout.drop.value, high=result.heldout.drop.value)
     return _seen(result, name)

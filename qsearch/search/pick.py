@@ -15,7 +15,7 @@ from qsearch.contracts.work import FinalResult
 from qsearch.search import reasons
 from qsearch.search.feasible import pooled_reference_ms
 from qsearch.search.judging import Court, Ruling, proof_of
-from qsearch.search.objectives import is_usable, latency_of, must_be_comparable
+from qsearch.search.objectives import is_usable, must_be_comparable
 from qsearch.search.rules import FASTEST, by_rule, rule_of
 from qsearch.search.space import Space, is_fp32
 
@@ -88,7 +88,7 @@ def _with_finals(history: Sequence[Result], final: FinalResult | None) -> list[R
 
 
 def _best(job: str, target: str, court: Court, ruling: Ruling, reason: str, versus: Versus | None) -> Best:
-    taken, latency = ruling.taken, latency_of(ruling.taken)
+    taken, latency = ruling.taken, ruling.taken.judged_latency
     faster = latency.ratio.inverse()
     return Best(
         job=job,

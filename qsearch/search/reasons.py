@@ -8,7 +8,7 @@ from qsearch.contracts.job import Constraints
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Verdict
 from qsearch.search.judging import Ruling
-from qsearch.search.objectives import latency_of, was_seated
+from qsearch.search.objectives import was_seated
 from qsearch.search.rules import FASTEST
 from qsearch.search.space import is_fp32
 
@@ -62,7 +62,7 @@ def _taken(told: Told) -> str:
     if ruling.refused:
         place = "the next"
     final = ruling.taken.final_latency
-    screened = ", as screened, its final being polluted" if final and latency_of(ruling.taken) is not final else ""
+    screened = ", as screened, its final being polluted" if final and ruling.taken.judged_latency is not final else ""
     seen = f"{_speed(ruling.taken)}{screened}, {_drop(ruling.taken)}"
     return f"{_name(told, ruling.taken)} is {place} of {among}{kept}: {seen}{passed}."
 
@@ -88,11 +88,11 @@ def _nothing_faster(told: Told) -> str:
         rivals, noun = list(told.ruling.feasible), "quantized candidate"
     kept = f" that keeps {limits(told.constraints)}" if told.constraints != Constraints() else ""
     nothing = f"no finalist{kept}" if noun == "finalist" else f"nothing{kept}"
-    nearest = min(rivals, key=lambda r: latency_of(r).ratio.value)
+    nearest = min(rivals, key=lambda r: r.judged_latency.ratio.value)
     return (
         f"Do not quantize: {nothing} is faster than fp32 by more than a tie; "
         f"the fastest of {_count(len(rivals), noun)}, {_name(told, nearest)}, is at {_speed(nearest)}, "
-        f"{latency_of(nearest).verdict}{_besides(told)}."
+        f"{nearest.judged_latency.verdict}{_besides(told)}."
     )
 
 
@@ -133,7 +133,7 @@ def _name(told: Told, result: Result) -> str:
 
 
 def _speed(result: Result) -> str:
-    seen = latency_of(result).ratio.inverse()
+    seen = result.judged_latency.ratio.inverse()
     return f"{seen.value:.2f}× fp32 ({seen.low:.2f}–{seen.high:.2f})"
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from qsearch.contracts.errors import UsageError
 from qsearch.contracts.job import Constraints
 from qsearch.contracts.trial import Result
-from qsearch.search.objectives import choosing_values, latency_of, values
+from qsearch.search.objectives import choosing_values, values
 from qsearch.search.pareto import front
 from qsearch.search.space import is_fp32
 
@@ -49,7 +49,7 @@ def by_rule(
         objectives: axes of the knee.
     """
     if rule == FASTEST:
-        return tuple(sorted(rivals, key=lambda r: (latency_of(r).ratio.value, r.trial.number)))
+        return tuple(sorted(rivals, key=lambda r: (r.judged_latency.ratio.value, r.trial.number)))
     ends = _ends(everyone, constraints, objectives)
     scores = {r.trial.number: _knee_score(choosing_values(r, objectives), ends) for r in rivals}
     return tuple(sorted(rivals, key=lambda r: (-scores[r.trial.number], r.trial.number)))

@@ -73,7 +73,7 @@ if __name__ == "__main__":
 
 def readme(job: Job, result: Result, verification: Verification, target: Target) -> str:
     """README.md of an exported folder: what it is, its numbers with intervals, how to load it."""
-    latency = result.final_latency or result.latency
+    latency = result.judged_latency
     speed = latency.ratio.inverse()
     lines = [
         f"# {job.name}, trial {job.id}/{result.trial.number}",

@@ -16,7 +16,7 @@ from qsearch import __version__
 from qsearch.contracts.codec import digest_of, to_data
 from qsearch.contracts.errors import NotFound, UsageError
 from qsearch.contracts.job import Job
-from qsearch.contracts.measurement import Accuracy, Latency, Measurement
+from qsearch.contracts.measurement import Accuracy, Measurement
 from qsearch.contracts.trial import Result
 from qsearch.contracts.views import ExportReceipt
 from qsearch.contracts.work import Prepared, Verification, VerifyOrder, WorkKind
@@ -127,8 +127,8 @@ def _describe(out: Path, job: Job, result: Result, measurement: Measurement, ver
         "qsearch": __version__,
         "trial": reference,
         "model": {"file": "model.onnx", "sha256": verification.sha256, "size_bytes": verification.size_bytes},
-        "speedup": to_data(_latency(result).ratio.inverse()),
-        "verdict": _latency(result).verdict.value,
+        "speedup": to_data(result.judged_latency.ratio.inverse()),
+        "verdict": result.judged_latency.verdict.value,
         "drop_search": _drop(result.accuracy),
         "drop": None if result.heldout is None else _drop(result.heldout),
         "peak_memory_bytes": result.peak_memory_bytes,
@@ -139,10 +139,6 @@ def _describe(out: Path, job: Job, result: Result, measurement: Measurement, ver
     _write_json(out / "manifest.json", manifest)
     (out / "load.py").write_text(LOADER, encoding="utf-8")
     (out / "README.md").write_text(readme(job, result, verification, target), encoding="utf-8")
-
-
-def _latency(result: Result) -> Latency:
-    return result.final_latency or result.latency
 
 
 def _drop(accuracy: Accuracy) -> dict[str, object]:

@@ -145,11 +145,11 @@ def test_show_tells_tails_or_the_samples_they_need() -> None:
     view = records.shown()
     assert view.measurement is not None
     timed = replace(view, measurement=replace(view.measurement, latency=records.latency(1.6, **tails)))
-    assert "p50 ≤ 6.30 ms, p99 – (needs 662 samples)" in write(trial_answer(timed), "table")
+    assert "p50 ≤ 6.30 ms, p99 – (needs 662 samples)" in write(trial_answer(timed), "md")
     document = json.loads(write(trial_answer(timed), "json"))["latency"]
     assert document["tails_ms"] == {"p50": 6.3, "p99": None}
     assert document["tails_need_samples"]["p99"] == 662
-    assert "tails" not in write(trial_answer(view), "table")
+    assert "tails" not in write(trial_answer(view), "md")
 
 
 def test_plans_that_are_impossible() -> None:

@@ -199,3 +199,12 @@ def test_hypervolume_agrees_with_counting_cells() -> None:
         for point in points:
             covered |= np.all(cells >= point, axis=1)
         assert hypervolume([(float(x), float(y)) for x, y in points], (24.0, 24.0)) == covered.sum()
+
+
+def test_a_finalist_whose_final_was_polluted_is_placed_by_its_screening() -> None:
+    history = results((0.0, 1.0), (0.002, 0.66), (0.004, 0.60))
+    expected = front(history, FREE, AXES)
+    spoiled = finalist(history[1], ratio=0.3, drop=0.5)
+    assert spoiled.final_latency is not None
+    spoiled = replace(spoiled, final_latency=replace(spoiled.final_latency, verdict=Verdict.POLLUTED))
+    assert front([history[0], spoiled, history[2]], FREE, AXES) == expected

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,9 @@ from qsearch.contracts.codec import canonical, from_data, to_data
 from qsearch.contracts.errors import Incomparable, NotFound, UsageError
 from qsearch.contracts.front import Best, Proof
 from qsearch.contracts.job import Constraints, DropLimit, SpaceSpec
+from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Verdict
+from qsearch.contracts.work import Finalist
 from qsearch.search.judging import proof_of
 from qsearch.search.pick import pick
 from qsearch.search.space import Space
@@ -157,6 +160,87 @@ def test_a_looser_limit_than_the_finals_were_for_finds_the_untested_faster_one()
     assert (best.trial, best.proof, best.tried) == ("J/3", Proof.NONE, 0)
 
 
+def polluted(result: Result) -> Result:
+    return replace(result, latency=replace(result.latency, verdict=Verdict.POLLUTED))
+
+
+def polluted_finalist(number: int, *, ratio: float, drop: float = 0.0) -> Finalist:
+    seen = make_finalist(number, ratio=ratio, drop=drop)
+    return replace(seen, latency=replace(seen.latency, verdict=Verdict.POLLUTED))
+
+
+def test_a_polluted_final_says_nothing_and_the_finalists_own_screening_stands() -> None:
+    final = make_final(polluted_finalist(4, ratio=0.9), polluted_finalist(5, ratio=0.66))
+    best = pick("J", TARGET, HISTORY, ONE_PERCENT, SPACE, final)
+    assert (best.trial, best.proof, best.tried) == ("J/4", Proof.PROVED, 1)
+    assert best.speedup.value == pytest.approx(1 / 0.6)
+    assert best.latency_p50_ms == pytest.approx(6.0)
+    assert "1.67× fp32 (1.64–1.69), as screened, its final being polluted, held-out drop" in best.reason
+
+
+def test_a_polluted_final_does_not_break_a_limit_in_milliseconds() -> None:
+    final = make_final(polluted_finalist(4, ratio=3.0))
+    best = pick("J", TARGET, HISTORY, Constraints(drop=LIMIT, latency_ms=7), SPACE, final)
+    assert (best.trial, best.tried) == ("J/4", 1)
+
+
+def test_an_unclear_final_makes_room_for_other_finalists_and_not_for_the_untested() -> None:
+    final = make_final(make_finalist(4, ratio=1.0), make_finalist(6, ratio=0.80, drop=0.001))
+    best = pick("J", TARGET, HISTORY, ONE_PERCENT, SPACE, final)
+    assert (best.trial, best.proof, best.tried) == ("J/6", Proof.PROVED, 1)
+    assert best.reason.startswith("J/6 is the fastest of 2 finalists from 4 quantized candidates keeping drop ≤ 1%")
+    assert pick("J", TARGET, HISTORY, Constraints(), SPACE, final).trial == "J/6"
+
+
+def test_when_no_final_is_clear_and_none_was_refused_the_answer_is_fp32() -> None:
+    final = make_final(make_finalist(4, ratio=0.97, half=0.05), make_finalist(2, ratio=1.0))
+    best = pick("J", TARGET, HISTORY, ONE_PERCENT, SPACE, final)
+    assert (best.trial, best.tried) == ("J/0", 0)
+    assert best.reason == (
+        "Do not quantize: no finalist that keeps drop ≤ 1% is faster than fp32 by more than a tie; "
+        "the fastest of 2 finalists, J/4, is at 1.03× fp32 (0.98–1.09), UNRESOLVED."
+    )
+
+
+def test_a_lucky_untested_one_must_beat_the_screening_of_finalists_that_lost_their_win_too() -> None:
+    final = make_final(make_finalist(4, ratio=1.0), make_finalist(2, ratio=0.71))
+    assert pick("J", TARGET, HISTORY, ONE_PERCENT, SPACE, final).trial == "J/2"
+    lucky = [*HISTORY, make_result(7, make_candidate(LAYERS, STATIC, FP32), ratio=0.5, drop=0.001)]
+    assert pick("J", TARGET, lucky, ONE_PERCENT, SPACE, final).trial == "J/7"
+
+
+def test_limits_that_no_finalist_keeps_are_judged_as_before_the_finals() -> None:
+    final = make_final(make_finalist(4, ratio=0.62))
+    tight = Constraints(drop=DropLimit(amount=0.002, relative=True))
+    assert pick("J", TARGET, HISTORY, tight, SPACE, final).trial == "J/6"
+    assert pick("J", TARGET, HISTORY, tight, SPACE, final, rule="knee").trial == "J/6"
+
+
+def test_when_nothing_could_be_judged_nothing_is_said_against_quantizing() -> None:
+    spoiled = [REFERENCE, *map(polluted, HISTORY[1:])]
+    for limits in (ONE_PERCENT, Constraints()):
+        best = pick("J", TARGET, spoiled, limits, SPACE, None)
+        assert best.trial == "J/0"
+        assert best.reason == (
+            "fp32 for want of anything to compare: 6 quantized trials were polluted, so nothing could be judged."
+        )
+    alone = pick("J", TARGET, [REFERENCE], ONE_PERCENT, SPACE, None)
+    assert alone.reason == "fp32 for want of anything to compare: no quantized trial has finished."
+
+
+def test_what_could_not_be_judged_is_told_beside_what_could() -> None:
+    broken = replace(HISTORY[4], accuracy=make_accuracy(math.nan))
+    some = [REFERENCE, HISTORY[1], polluted(HISTORY[2]), broken]
+    assert pick("J", TARGET, some, ONE_PERCENT, SPACE, None).reason == (
+        "Do not quantize: none of 1 quantized candidate keeps drop ≤ 1%; besides, 1 quantized trial was polluted "
+        "and 1 quantized trial has numbers that are not finite and could not be judged."
+    )
+    tie = make_result(6, make_candidate(LAYERS, DYNAMIC, FP32), ratio=0.99)
+    assert pick("J", TARGET, [REFERENCE, tie, polluted(HISTORY[2])], ONE_PERCENT, SPACE, None).reason.endswith(
+        "EQUIVALENT; besides, 1 quantized trial was polluted and could not be judged."
+    )
+
+
 def test_infeasible_is_the_closest_and_says_so() -> None:
     sized = [replace(r, size_bytes=2**20 * (10 - r.trial.number)) for r in HISTORY]
     best = pick("J", TARGET, sized, Constraints(size_bytes=2 * 2**20), SPACE, None)
@@ -178,6 +262,33 @@ def test_without_constraints_the_knee_is_taken() -> None:
     assert best.reason.startswith("J/4 is the knee of 6 quantized candidates: 1.67× fp32")
     assert pick("J", TARGET, HISTORY, Constraints(), SPACE, None, rule="fastest-feasible").trial == "J/3"
     assert pick("J", TARGET, HISTORY, ONE_PERCENT, SPACE, None, rule="knee").rule == "knee"
+
+
+def test_a_dominated_outlier_does_not_move_the_knee() -> None:
+    """A candidate that is slow and inaccurate would stretch both axes until the fastest looks like the knee."""
+    history = [
+        REFERENCE,
+        make_result(1, make_candidate(LAYERS, DYNAMIC), ratio=0.70, drop=0.001),
+        make_result(2, make_candidate(LAYERS, STATIC), ratio=0.55, drop=0.010),
+    ]
+    assert pick("J", TARGET, history, Constraints(), SPACE, None).trial == "J/1"
+    outlier = make_result(3, make_candidate(LAYERS, TERNARY), ratio=1.1, drop=0.9)
+    assert pick("J", TARGET, [*history, outlier], Constraints(), SPACE, None).trial == "J/1"
+    infeasible = make_result(3, make_candidate(LAYERS, TERNARY), ratio=0.50, drop=0.9)
+    limits = Constraints(drop=DropLimit(amount=0.02, relative=True))
+    assert pick("J", TARGET, [*history, infeasible], limits, SPACE, None, rule="knee").trial == "J/1"
+
+
+def test_held_out_drops_do_not_choose_the_knee() -> None:
+    history = [
+        REFERENCE,
+        make_result(1, make_candidate(LAYERS, DYNAMIC), ratio=0.70, drop=0.001),
+        make_result(2, make_candidate(LAYERS, STATIC), ratio=0.55, drop=0.010),
+    ]
+    final = make_final(make_finalist(1, ratio=0.70, drop=0.010), make_finalist(2, ratio=0.55, drop=0.0))
+    assert pick("J", TARGET, history, Constraints(), SPACE, final).trial == "J/1"
+    faster = make_final(make_finalist(1, ratio=0.90), make_finalist(2, ratio=0.45))
+    assert pick("J", TARGET, history, Constraints(), SPACE, faster).trial == "J/2"
 
 
 def test_the_knee_of_other_objectives_need_not_be_faster() -> None:

@@ -26,12 +26,10 @@ from qsearch.measure.samples import read_samples
 from qsearch.measure.telemetry import Limits, rejection
 from workers.child_process import ChildProcess
 from workers.cpus import choose_cpus
-from workers.slot_lock import slot_lock
+from workers.slot_lock import LOCK_WAIT_S, slot_lock
 
 #: Batches an arm cycles through; more would only fill its memory.
 _BATCHES = 64
-#: How long the machine's lock is waited for, seconds; longer than any sitting.
-_LOCK_WAIT_S = 900.0
 
 
 class ChildMeter:
@@ -294,7 +292,7 @@ def _locked(lock: Path | None, *, exclusive: bool) -> Iterator[tuple[int, ...]]:
     if lock is None:
         yield ()
         return
-    with slot_lock(lock, exclusive, _LOCK_WAIT_S) as handle:
+    with slot_lock(lock, exclusive, LOCK_WAIT_S) as handle:
         yield (handle,)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.front import Best, DropSeen, Proof, Speedup
-from qsearch.contracts.job import Constraints, DropLimit, JobSpec, ModelRef, SearchSpec, SpaceSpec
+from qsearch.contracts.job import Constraints, DropLimit, JobSpec, Lease, ModelRef, SearchSpec, SpaceSpec
 from qsearch.contracts.layer import Inspection, Layer, TensorInfo
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.machine import Circumstances, Machine
@@ -246,3 +246,14 @@ def best(job: str, number: int, target: str = "laptop") -> Best:
         versus_uniform=None,
         choices={"layer0": Choice.INT8_DYNAMIC},
     )
+
+
+def kinds(ledger: Ledger, job: str) -> list[str]:
+    return [event.kind for event in ledger.events(job)]
+
+
+def finished(ledger: Ledger, lease: Lease, count: int = 3) -> None:
+    """`count` trials for the laptop, trial n at ratio 0.5 + n / 10."""
+    for trial in ledger.add_trials(lease, proposals(count)):
+        token = ledger.start(lease, trial.number)
+        assert ledger.finish(lease.job, trial.number, token, measurement(0.5 + trial.number / 10))

@@ -119,4 +119,10 @@ def _reference(
     outputs = prepared / "reference.npz"
     predicted = predict(fp32.path, order.target, samples, outputs, deadline_s=deadline_s, lock=machine_lock())
     scores = score_split(order.materialized, order.folder, samples, outputs, outputs, scratch)
-    return accuracy(scores, order.materialized, "search", None), predicted
+    reference = accuracy(scores, order.materialized, "search", None)
+    if reference.higher_is_better and reference.score <= 0:
+        raise DataError(
+            f"fp32 itself scores {reference.score:g} {reference.metric} on {reference.n} search samples",
+            "Check the labels: do they number the classes as the model's outputs do, in the samples' order?",
+        )
+    return reference, predicted

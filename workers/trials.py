@@ -104,8 +104,14 @@ def measure(  # noqa: PLR0913, PLR0917 - what a trial is made of; a record of th
     arms = [bench.arm(REFERENCE, fp32), bench.arm(CANDIDATE, model)]
     sitting = ChildMeter(lock=machine_lock()).sit(arms, tier, seed=seed)
     sat_s = time.monotonic() - clock
+    # fp32's own drop is 0 by identity, not an estimate
     scored, predicted = bench.score(
-        model.path, "search", reference, bench.prepared / "reference.npz", scratch / "outputs.npz", deadline_s
+        model.path,
+        "search",
+        None if model.sha256 == fp32.sha256 else reference,
+        bench.prepared / "reference.npz",
+        scratch / "outputs.npz",
+        deadline_s,
     )
     return Measurement(
         tier=tier,

@@ -28,7 +28,7 @@ from typing import TextIO, cast
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import (
     DataError,
-    ModelError,
+    InputError,
     TaskError,
     Unsupported,
     UsageError,
@@ -87,7 +87,7 @@ def serve(work: Work, performer: str, host: str) -> Outcome:
         outcome = failed(work, error.cause, str(error), error.tail)
     except TaskError as error:
         outcome = failed(work, Cause.USER_ERROR, str(error))
-    except (ModelError, Unsupported, DataError) as error:
+    except (InputError, UsageError) as error:
         outcome = failed(work, Cause.BAD_MODEL, str(error))
     except MemoryError as error:
         outcome = failed(work, Cause.OUT_OF_MEMORY, f"the worker ran out of memory: {error}", traceback.format_exc())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -74,10 +74,15 @@ def service_desk(flags: Mapping[str, str | None]) -> Desk:
 
 
 def note(text: str) -> None:
-    """A line for a person, on stderr; control characters are made visible."""
+    """A line for a person, on stderr; control characters are made visible.
+
+    A reader of stderr that has gone (`2>&1 | head`) must not stop a search: the line is lost, no more.
+    """
     from qsearch.report.escaping import visible_lines
 
-    sys.stderr.write(visible_lines(text) + "\n")
+    with suppress(BrokenPipeError):
+        sys.stderr.write(visible_lines(text) + "\n")
+        sys.stderr.flush()
 
 
 @contextmanager

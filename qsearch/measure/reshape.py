@@ -33,7 +33,7 @@ def reshape_feeds(feeds: Sequence[Feeds], inputs: Inputs, shapes: Mapping[str, t
     """
     if not shapes:
         return list(feeds)
-    axes = {_match(axis, inputs): sizes for axis, sizes in shapes.items()}
+    axes = {match_axis(axis, inputs): sizes for axis, sizes in shapes.items()}
     for axis, sizes in axes.items():
         if not sizes or min(sizes) < 1:
             raise UsageError(f"shapes: {axis} needs sizes of at least 1, found {list(sizes)}")
@@ -41,7 +41,12 @@ def reshape_feeds(feeds: Sequence[Feeds], inputs: Inputs, shapes: Mapping[str, t
     return [{n: _resize(n, a, inputs, mix) for n, a in batch.items()} for batch in feeds for mix in mixes]
 
 
-def _match(axis: str, inputs: Inputs) -> str:
+def match_axis(axis: str, inputs: Inputs) -> str:
+    """The model's symbolic axis that a spec's word means: exact, or the only one that begins with it.
+
+    Raises:
+        UsageError: none, several, or the batch axis.
+    """
     symbols = sorted({dim for _, shape in inputs.values() for dim in shape if isinstance(dim, str) and dim})
     found = [axis] if axis in symbols else [name for name in symbols if name.startswith(axis)]
     if len(found) != 1:

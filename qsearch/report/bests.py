@@ -88,7 +88,7 @@ def best_table(best: Best) -> Table:
         ("rule", best.rule),
         ("speed-up", f"{_speed(best)}, {best.speedup.verdict.value}, {count(best.speedup.sessions, 'session')}"),
         ("latency p50", milliseconds(best.latency_p50_ms)),
-        ("drop, held out", _drop(heldout) if heldout else "not scored: no finals yet"),
+        ("drop, held out", _drop(heldout) if heldout else _unscored(best)),
         ("drop, search", _drop(best.drop_search)),
         ("the drop limit", _PROOFS[best.proof]),
         ("finalists tried", str(best.tried) if best.tried > 1 else ""),
@@ -98,6 +98,12 @@ def best_table(best: Best) -> Table:
         ("layers", choice_counts(best.choices.values())),
     ]
     return facts(f"the pick for {best.target}", pairs)
+
+
+def _unscored(best: Best) -> str:
+    if best.choices and set(best.choices.values()) == {Choice.FP32}:
+        return "none: fp32 is what the others are compared with"
+    return "not scored: it was in no finals"
 
 
 def versus_text(best: Best) -> str:

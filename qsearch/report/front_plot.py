@@ -6,6 +6,7 @@ from string import ascii_uppercase
 
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.measurement import Accuracy
+from qsearch.contracts.verdict import Verdict
 from qsearch.contracts.views import FrontRow, FrontView
 from qsearch.report.limits import limits_remark
 from qsearch.report.numbers import drop_of, percent, size, speedup, speedup_of
@@ -13,10 +14,10 @@ from qsearch.report.plot import Axis, Dot, beyond, draw
 from qsearch.report.trial_rows import shown_latency
 from qsearch.report.trials import by_speed, short
 
-_FP32, _UNIFORM, _PICK, _INFEASIBLE, _DOMINATED, _MORE = "◆", "▲", "★", "×", "·", "●"
+_FP32, _UNIFORM, _PICK, _INFEASIBLE, _DOMINATED, _MORE, _POLLUTED = "◆", "▲", "★", "×", "·", "●", "?"
 _KEY = (
     f"{_PICK} pick   A B C front   a b c ties with it   {_FP32} fp32   {_UNIFORM} uniform   "
-    f"{_DOMINATED} dominated   {_INFEASIBLE} infeasible"
+    f"{_DOMINATED} dominated   {_INFEASIBLE} infeasible   {_POLLUTED} polluted"
 )
 
 
@@ -71,6 +72,8 @@ def _glyph(row: FrontRow, letters: dict[str, str]) -> str:
         return _PICK
     if row.uniform == Choice.FP32.value:
         return _FP32
+    if row.result.latency.verdict is Verdict.POLLUTED:
+        return _POLLUTED
     if not row.feasible:
         return _INFEASIBLE
     if row.rank == 0:

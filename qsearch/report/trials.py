@@ -120,12 +120,21 @@ def _heading(name: str, n: int | None) -> str:
     return name if n is None else f"{name} n={n}"
 
 
+#: flags worth a word in a table; `show` and the JSON forms have all of them, by their full names
+_SHORT = {
+    "no_steady_state": "unsteady",
+    "many_rejected": "disturbed",
+    "indicative": "indicative",
+    "lowered_priority": "low priority",
+}
+
+
 def _remarks(row: FrontRow) -> str:
     remarks = [
         "the pick" if row.pick else "",
         f"uniform {row.uniform}" if row.uniform else "",
         limits_remark(row),
-        *shown_latency(row).flags,
+        *(_SHORT[flag] for flag in shown_latency(row).flags if flag in _SHORT),
     ]
     return ", ".join(part for part in remarks if part)
 

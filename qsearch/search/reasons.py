@@ -64,7 +64,7 @@ def _taken(told: Told) -> str:
     final = ruling.taken.final_latency
     screened = ", as screened, its final being polluted" if final and ruling.taken.judged_latency is not final else ""
     seen = f"{_speed(ruling.taken)}{screened}, {_drop(ruling.taken)}"
-    return f"{_name(told, ruling.taken)} is {place} of {among}{kept}: {seen}{passed}."
+    return f"{_name(told, ruling.taken)} is {place} of {among}{kept}: {seen}{passed}{_besides(told)}."
 
 
 def _do_not_quantize(told: Told) -> str:

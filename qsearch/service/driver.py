@@ -78,7 +78,10 @@ class Driver:
                 self._end(JobState.CANCELLED, interrupted.message)
                 raise
             except QSearchError as error:
-                self._end(JobState.FAILED, str(error))
+                self._end(JobState.FAILED, error.message)
+                raise
+            except Exception as error:
+                self._end(JobState.FAILED, f"a bug of QSearch: {type(error).__name__}: {error}")
                 raise
             finally:
                 self._ledger.release(self._lease)
@@ -100,6 +103,8 @@ class Driver:
         self._enter(JobState.SEARCHING, "searching")
         # a job that was killed in its finals has searched; more trials would change what was finalized
         why = "the search had ended" if job.state is JobState.FINALIZING else self._search(job)
+        if self._signals.count and not self._ledger.trials(job.id, [TrialState.DONE]):
+            raise self._cancelled()
         self._must_have_results(job)
         self._enter(JobState.FINALIZING, "measuring the finalists head to head")
         for ready in self._ready.values():

@@ -17,6 +17,7 @@ from qsearch.search.pick import pick
 from qsearch.search.proposing import make_proposer
 from qsearch.search.space import Space
 from qsearch.service.answers import front_view
+from qsearch.service.holder import is_dead
 from qsearch.service.references import target_of
 from qsearch.spec.units import parse_drop, parse_latency, parse_size
 
@@ -31,8 +32,8 @@ def status(ledger: Ledger, job: Job) -> JobStatus:
         trials={state: states.count(state) for state in TrialState if state in states},
         budget=job.spec.search.trials,
         elapsed_s=(ended - job.created).total_seconds(),
-        eta_s=0.0 if job.state.ended else None,
-        doing=job.message or job.state.value,
+        eta_s=None,
+        doing=_doing(ledger, job),
         leaders=tuple(
             (b.target, b.trial, b.speedup.value, b.speedup.low, b.speedup.high, b.drop_search.value)
             for b in bests
@@ -109,6 +110,16 @@ def limits(constraints: Constraints, query: BestQuery) -> Constraints:
     if query.max_size is not None:
         constraints = replace(constraints, size_bytes=parse_size(query.max_size))
     return constraints
+
+
+def _doing(ledger: Ledger, job: Job) -> str:
+    """What the job does now; a job whose driver has died does nothing, and says how to go on."""
+    if job.state.ended or job.epoch == 0:
+        return job.message
+    taken = [e for e in ledger.events(job.id) if e.kind == "leased"]
+    if taken and is_dead(str(taken[-1].data.get("holder", ""))):
+        return f"nothing: its driver has died; go on with qsearch resume {job.id}"
+    return job.message
 
 
 def _why(ledger: Ledger, job: Job, number: int) -> str:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from qsearch.contracts.choices import QUANTIZER, Choice
 from qsearch.contracts.codec import digest_of, from_data, to_data
-from qsearch.contracts.errors import InputError, JobFailed, QSearchError
+from qsearch.contracts.errors import InputError, JobFailed, QSearchError, UsageError
 from qsearch.contracts.job import Job, JobSpec, ModelRef
 from qsearch.contracts.layer import Inspection
 from qsearch.contracts.target import Target
@@ -21,6 +21,7 @@ from qsearch.contracts.work import (
     PrepareOrder,
     WorkKind,
 )
+from qsearch.measure.reshape import match_axis
 from qsearch.search.space import Space
 from qsearch.service.workshop import Workshop
 from qsearch.spec.model_file import resolve_model
@@ -70,10 +71,16 @@ class Preparer:
         """Read the model, and refuse at once what can never be met.
 
         Raises:
-            InputError: no weighted layer, a pin that matches nothing, a size below the smallest reachable.
+            InputError: no weighted layer, a pin or a shape that matches nothing, a size below the smallest reachable.
         """
         inspection = self._inspection(key, model_path(spec), spec.targets[0], spec.space.choices)
         space = Space.of(inspection.layers, spec.space)
+        inputs = {t.name: (t.dtype, t.shape) for t in inspection.inputs}
+        for axis in spec.shapes:
+            try:
+                match_axis(axis, inputs)
+            except UsageError as error:
+                raise InputError(error.message, error.hint) from error
         limit, smallest = spec.constraints.size_bytes, space.smallest(inspection)
         if limit is not None and limit < smallest:
             raise InputError(

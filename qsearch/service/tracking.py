@@ -97,7 +97,7 @@ class Tracker:
 
     def _eta(self, counts: dict[TrialState, int]) -> float | None:
         if self._job.state.ended:
-            return 0.0
+            return None
         done = counts.get(TrialState.DONE, 0) - self._done_before
         if self._search_began is None or done < 2:
             return None

@@ -90,10 +90,10 @@ def _space(space: SpaceSpec, choices: tuple[Choice, ...]) -> SpaceSpec:
     for choice in choices:
         objection = words.CHOICES.objection(choice)
         if objection:
-            raise UsageError(f"--choices: {objection}")
+            raise UsageError(f"--choice: {objection}")
     objection = choices_objection(tuple(dict.fromkeys(choices)))
     if objection:
-        raise UsageError(f"--choices: {objection}")
+        raise UsageError(f"--choice: {objection}")
     for pattern, choice in space.pin.items():
         if choice not in choices:
             raise UsageError(f'--choices: {choice} is missing, to which the spec pins "{pattern}"')

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from driver_world import TARGET, World
 
 from qsearch.contracts.causes import Cause
-from qsearch.contracts.errors import Fenced, Incomparable, Interrupted, JobFailed
+from qsearch.contracts.errors import Fenced, Incomparable, InputError, Interrupted, JobFailed
 from qsearch.contracts.job import Job, JobState
 from qsearch.contracts.target import Target
 from qsearch.contracts.trial import TrialState
 from qsearch.contracts.views import Progress
 from qsearch.contracts.work import Work, WorkKind
 from qsearch.service.driver import Driver
+from qsearch.service.holder import is_dead, this_holder
+from qsearch.service.looking import status
 
 
 class Killed(BaseException):
@@ -193,3 +196,56 @@ def test_no_time_left_means_no_further_trial(tmp_path: Path) -> None:
     with pytest.raises(JobFailed, match="gave a result"):
         drive(world, job)
     assert not world.ledger.trials(job.id)
+
+
+def test_ctrl_c_while_preparing_cancels_and_says_how_to_go_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    job = world.job(4)
+
+    def interrupt(work: Work) -> None:
+        if work.kind is WorkKind.PREPARE:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    world.fail = interrupt
+    with pytest.raises(Interrupted, match="cancelled") as caught:
+        drive(world, job)
+    assert caught.value.hint == f"qsearch resume {job.id}"
+    assert world.ledger.job(job.id, "me").state is JobState.CANCELLED
+
+
+def test_a_shape_that_is_no_axis_is_refused_before_anything_is_prepared(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    spec = replace(world.job(4).spec, shapes={"nowhere": (8,)})
+    job = world.ledger.create_job(spec, "text", "me")
+    with pytest.raises(InputError, match="nowhere is not an axis of this model"):
+        drive(world, job)
+    assert not world.measured
+
+
+def test_a_bug_leaves_the_job_failed_and_not_seemingly_alive(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    job = world.job(4)
+
+    def broken(progress: Progress) -> None:
+        if progress.trials.get(TrialState.DONE):
+            raise ZeroDivisionError("in the watcher")
+
+    with world.place() as place, pytest.raises(ZeroDivisionError):
+        Driver(place, broken).drive(job)
+    found = world.ledger.job(job.id, "me")
+    assert found.state is JobState.FAILED
+    assert "a bug of QSearch: ZeroDivisionError" in found.message
+
+
+def test_status_tells_a_dead_driver_from_a_living_one(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    job = world.job(4)
+    host, boot, _, _ = this_holder().rsplit("/", 3)
+    world.ledger.lease(job.id, f"{host}/{boot}/1/0", 60)
+    assert "its driver has died; go on with qsearch resume" in status(world.ledger, _now(world, job)).progress.doing
+    world.ledger.lease(job.id, this_holder(), 60, dead=is_dead)
+    assert "died" not in status(world.ledger, _now(world, job)).progress.doing
+
+
+def _now(world: World, job: Job) -> Job:
+    return world.ledger.job(job.id, "me")

@@ -159,15 +159,15 @@ def test_no_flags_change_nothing(folder: Path) -> None:
         ),
         (
             Overrides(choices=(Choice.FP32, Choice.FP16)),
-            "--choices: fp16 is not available in this version; available: fp32, int8-static, int8-dynamic, ternary",
+            "--choice: fp16 is not available in this version; available: fp32, int8-static, int8-dynamic, ternary",
         ),
         (
             Overrides(choices=(Choice.TERNARY,)),
-            "--choices: fp32 must be among the choices: it is the reference, and not to quantize can be the answer",
+            "--choice: fp32 must be among the choices: it is the reference, and not to quantize can be the answer",
         ),
         (
             Overrides(choices=(Choice.FP32, Choice.TERNARY)),
-            '--choices: int8-dynamic is missing, to which the spec pins "no"',
+            '--choice: int8-dynamic is missing, to which the spec pins "no"',
         ),
     ],
 )

@@ -96,5 +96,5 @@ def _space(space: SpaceSpec, choices: tuple[Choice, ...]) -> SpaceSpec:
         raise UsageError(f"--choice: {objection}")
     for pattern, choice in space.pin.items():
         if choice not in choices:
-            raise UsageError(f'--choices: {choice} is missing, to which the spec pins "{pattern}"')
+            raise UsageError(f'--choice: {choice} is missing, to which the spec pins "{pattern}"')
     return replace(space, choices=tuple(dict.fromkeys(choices)))

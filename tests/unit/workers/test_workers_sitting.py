@@ -260,7 +260,7 @@ def test_an_interpreter_that_sets_other_threads_is_refused(arm: Callable[[str], 
 def test_the_machines_lock_is_asked_for(
     arm: Callable[[str], Arm], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.sitting._LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr("workers.sitting.LOCK_WAIT_S", 0.0)
     with slot_lock(tmp_path / "l", False, 0):
         with pytest.raises(WorkFailed, match="is held by others"):
             _sit([arm("R")], lock=tmp_path / "l")

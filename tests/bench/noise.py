@@ -34,16 +34,15 @@ def measure(quick: bool) -> Found:
         sha256, target = file_sha256(minilm()), Target(name="bench")
         arms = [Arm(name=n, model=minilm(), sha256=sha256, target=target, samples=samples) for n in ("a", "b")]
         sittings = [ChildMeter(lock=machine_lock()).sit(arms, Tier.SCREEN, seed=s) for s in range(6 if quick else 30)]
-    rows = [_row(sitting) for sitting in sittings]
+    rows: list[dict[str, object]] = [_row(sitting) for sitting in sittings]
     called = sum(row["verdict"] in (Verdict.FASTER, Verdict.SLOWER) for row in rows)
     widths = [float(str(row["half_width"])) for row in rows]
     naive = [abs(float(str(row["naive_ratio"])) - 1) for row in rows]
     return Found(
-        rows=rows,
+        rows=[*rows, {"naive ratio off by at most": max(naive), "n": len(naive)}],
         goals=[
             Goal(name="false verdicts on equal models", value=called, unit="verdicts", goal="<= 0"),
             Goal(name="median half-width of a screen", value=statistics.median(widths), unit="ratio", goal="<= 0.05"),
-            Goal(name="a naive ratio is off by at most", value=max(naive), unit="ratio", goal="<= 0.05"),
         ],
     )
 

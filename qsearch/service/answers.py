@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qsearch.contracts.errors import NotFound
-from qsearch.contracts.front import Best
 from qsearch.contracts.job import Job, JobSpec, Lease
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.trial import Result
@@ -77,11 +76,3 @@ def front_view(ledger: Ledger, job: str, spec: JobSpec, target: str) -> FrontVie
         rows=rows,
         best=best,
     )
-
-
-def best_of(ledger: Ledger, job: str, target: str) -> Best:
-    """The stored answer. Raises NotFound while nothing was measured."""
-    best = ledger.best(job, target)
-    if best is None:
-        raise NotFound(f"job {job} has no answer for target {target} yet", f"qsearch status {job}")
-    return best

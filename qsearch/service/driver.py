@@ -35,12 +35,11 @@ from qsearch.service.signals import StopSignals
 from qsearch.service.tracking import Tracker
 from qsearch.service.workplace import Workplace
 from qsearch.service.workshop import Workshop
+from workers.slot_lock import LOCK_WAIT_S
 
 #: seconds a lease lives without renewal, and how often it is renewed
 LEASE_S = 60.0
 RENEW_S = 10.0
-#: seconds a measurement may wait for the machine's lock before its own time begins
-LOCK_PATIENCE_S = 900.0
 
 
 class Driver:
@@ -189,7 +188,7 @@ class Driver:
             scratch=str(self._trial_folder(number, token)),
             # a slow kernel can be fifty times fp32's; beyond that the candidate has answered. What it may
             # wait for the machine's lock is no fault of its own.
-            deadline_s=LOCK_PATIENCE_S + 180.0 + 50.0 * reference_s,
+            deadline_s=LOCK_WAIT_S + 180.0 + 50.0 * reference_s,
         )
         self._pool.submit(work, ready.target)
         self._tracker.doing(f"trial {number}: {trial.origin}")

@@ -12,6 +12,7 @@ from qsearch.search.finalists import choose
 from qsearch.service.answers import Answers
 from qsearch.service.preparing import Ready, expect
 from qsearch.service.workshop import Workshop
+from workers.slot_lock import LOCK_WAIT_S
 
 
 def run_finals(ledger: Ledger, lease: Lease, workshop: Workshop, answers: Answers, job: Job, ready: Ready) -> None:
@@ -39,7 +40,7 @@ def run_finals(ledger: Ledger, lease: Lease, workshop: Workshop, answers: Answer
     samples = ready.materialized.samples
     share = samples.get("heldout", 1) / max(1, samples.get("search", 1))
     reference_s = ready.prepared.seconds.get("reference", 1.0)
-    deadline_s = 1500.0 + 20.0 * reference_s * share * (len(numbers) + 1)
+    deadline_s = LOCK_WAIT_S + 600.0 + 20.0 * reference_s * share * (len(numbers) + 1)
     result, scratch = workshop.do(WorkKind.FINAL, f"{job.id}/final:{name}", order, ready.target, deadline_s)
     shutil.rmtree(scratch, ignore_errors=True)
     ledger.save_final(lease, name, expect(result, FinalResult))

@@ -25,11 +25,6 @@ class database_now_ms(FunctionElement[int]):  # noqa: N801 - the name of a SQL f
     inherit_cache = True
 
 
-def to_ms(at: datetime) -> int:
-    """Whole milliseconds since 1970; the rest is cut off."""
-    return (at - _EPOCH) // timedelta(milliseconds=1)
-
-
 def from_ms(ms: int) -> datetime:
     """The moment, UTC."""
     return _EPOCH + timedelta(milliseconds=ms)

@@ -95,6 +95,7 @@ class RayCluster:
         if ray.is_initialized():
             # a second pool of this process shares the cluster; whoever started it ends it
             return
+        _must_demand_tokens()
         self._folder = tempfile.mkdtemp(prefix="qsearch-ray-", dir=_short_folder())
         self._connect(
             address="local",
@@ -114,10 +115,11 @@ class RayCluster:
             )
 
     def _join(self, address: str) -> None:
+        _must_listen(address)
         import ray
 
         if not ray.is_initialized():
-            _must_answer(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
+            _must_answer(_meant(address))
             self._connect(address=address)
 
     def _connect(self, **options: Any) -> None:
@@ -134,23 +136,57 @@ class RayCluster:
         self._owned = True
 
 
-def _must_answer(address: str) -> None:
-    """Look before joining: where nobody listens, or the token is wrong, `ray.init` tries for minutes.
+def _must_listen(address: str) -> None:
+    """Look before joining: where nobody listens, `ray.init` tries for minutes. Does not load Ray.
 
     Raises:
-        Unreachable: says which of the two it is.
+        Unreachable: nobody listens there.
     """
-    import ray.exceptions
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
-
-    host, colon, port = address.rpartition(":")
+    host, colon, port = _meant(address).rpartition(":")
     if not (colon and port.isdecimal()):
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except OSError as error:
+        raise _unreachable(address, error) from error
+
+
+def _must_answer(address: str) -> None:
+    """Look before joining: with a wrong token, too, `ray.init` tries for minutes.
+
+    Raises:
+        Unreachable: what listens there is no cluster, or refuses the token.
+    """
+    import ray.exceptions
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    if not address.rpartition(":")[2].isdecimal():
+        return
+    try:
         GcsClient(address=address)
     except (OSError, RuntimeError, ray.exceptions.RayError) as error:
         raise _unreachable(address, error) from error
+
+
+def _must_demand_tokens() -> None:
+    """Ray's native part reads RAY_AUTH_MODE once per process; what came first decides.
+
+    Raises:
+        Unsupported: this process already used Ray in another mode than the environment now names.
+    """
+    from ray._raylet import AuthenticationMode, get_authentication_mode  # type: ignore[attr-defined]
+
+    tokens = get_authentication_mode() == AuthenticationMode.TOKEN
+    if tokens != (os.environ["RAY_AUTH_MODE"].lower() == "token"):
+        raise Unsupported(
+            f"this process has used Ray {'with' if tokens else 'without'} token authentication before;"
+            f" RAY_AUTH_MODE={os.environ['RAY_AUTH_MODE']} comes too late",
+            "Set RAY_AUTH_MODE before Ray is first used, or start the local cluster in a process of its own.",
+        )
+
+
+def _meant(address: str) -> str:
+    return os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
 
 
 def _unreachable(where: str, error: Exception) -> Unreachable:

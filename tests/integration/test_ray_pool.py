@@ -96,6 +96,20 @@ def test_cluster_that_does_not_answer_is_unreachable() -> None:
         assert f"no Ray cluster at {address}" in _join(address, {**os.environ, "RAY_AUTH_MODE": "disabled"})
 
 
+def test_process_that_used_ray_without_tokens_before_is_refused_at_once() -> None:
+    script = (
+        "import ray._raylet; ray._raylet.get_authentication_mode()\n"
+        "from qsearch.cluster.ray_cluster import RayCluster; from qsearch.contracts.errors import Unsupported\n"
+        "import sys\n"
+        "try: RayCluster()\n"
+        "except Unsupported as error: sys.exit(error.message)"
+    )
+    environment = {n: v for n, v in os.environ.items() if not n.startswith("RAY_")}
+    command = [sys.executable, "-c", script]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False).stderr
+    assert "without token authentication before; RAY_AUTH_MODE=token comes too late" in said
+
+
 def test_driver_that_is_killed_leaves_no_worker(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from pool_performer import HERE, TARGET, piece\n"

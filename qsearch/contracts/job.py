@@ -121,6 +121,19 @@ class JobState(StrEnum):
         return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
 
+class Request(StrEnum):
+    """What somebody asks of the driver of a job, from any process.
+
+    NOTE: asked through the ledger and not by a signal: the driver may be another process, on another
+    host, or a Ray job that is killed three seconds after its SIGTERM.
+    """
+
+    #: running trials end, the finals run, the job is DONE
+    STOP = "stop"
+    #: running trials are killed, the job is CANCELLED
+    CANCEL = "cancel"
+
+
 _LIVE = (JobState.FAILED, JobState.CANCELLED, JobState.PAUSED)
 #: Allowed transitions; guarded by the ledger. A resumed job enters PREPARING again, whose work is cached,
 #: from wherever its last driver died: in PREPARING too.
@@ -158,6 +171,8 @@ class Job:
     message: str = ""
     #: seconds spent searching under earlier leases; the time budget is what is left
     searched_s: float = 0.0
+    #: what the driver of the present epoch was asked to do; the next lease forgets it
+    requested: Request | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +195,7 @@ class JobEvent:
     seq: int
     at: datetime
     epoch: int
-    #: created, leased, state, asked, started, accepted, failed, requeued, final, fenced, front, decided...
+    #: created, leased, requested, state, error, asked, started, accepted, failed, requeued, final, fenced,
+    #: front, decided...
     kind: str
     data: Mapping[str, object] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.front import Best, FrontEntry
-from qsearch.contracts.job import Job, JobEvent, JobSpec, JobState, Lease
+from qsearch.contracts.job import Job, JobEvent, JobSpec, JobState, Lease, Request
 from qsearch.contracts.layer import Layer
 from qsearch.contracts.machine import Machine
 from qsearch.contracts.measurement import Measurement, Tier
@@ -54,12 +54,35 @@ class Ledger(Protocol):
         """Newest first; no states = all."""
         ...
 
-    def lease(self, job: str, holder: str, ttl_s: float, *, dead: Callable[[str], bool] | None = None) -> Lease:
-        """Take the job with the next epoch. Raises Fenced while another holder's lease is live.
+    def lease(
+        self,
+        job: str,
+        holder: str,
+        ttl_s: float,
+        *,
+        dead: Callable[[str], bool] | None = None,
+        epoch: int | None = None,
+    ) -> Lease:
+        """Take the job with the next epoch; what the earlier driver was asked is forgotten.
+
+        Raises Fenced while another holder's lease is live.
 
         Args:
             dead: asked about the present holder; True = it is known to have died (a process of this
                 host that is gone), so its lease counts as lapsed and nobody waits for the clock.
+            epoch: take it as this epoch or not at all. Whoever was started to drive the job under one
+                epoch, and comes late, finds it taken (or cancelled) meanwhile: Fenced.
+        """
+        ...
+
+    def leased(self, job: str) -> Lease | None:
+        """Who drives the job; None while nobody does: never taken, given back, or lapsed."""
+        ...
+
+    def request(self, job: str, request: Request) -> Job:
+        """Ask the job's driver, whoever it is; it looks about each second. A cancel outlasts a stop.
+
+        Raises UsageError when the job has ended.
         """
         ...
 

@@ -19,12 +19,14 @@ from pathlib import Path
 
 from qsearch.contracts.errors import Unsupported, UsageError
 from qsearch.spec.settings_file import read_settings_file
+from qsearch.spec.units import parse_time
 from qsearch.spec.words import COLORS, meant_or_known
 
 #: every setting: its meaning, as `config show` explains it
 SETTINGS: dict[str, str] = {
-    "database_url": "where jobs are kept: a SQLAlchemy URL, or the path of an SQLite file",
-    "ray_address": "the Ray cluster of --pool ray; empty starts a local one",
+    "database_url": "where jobs are kept: sqlite:///path/to/qsearch.db or postgresql://user:password@host/database",
+    "ray_address": "the Ray cluster of submit and --pool ray; empty starts a local one",
+    "head_idle": "how long the local Ray head of submit waits for another job before it ends: 90s, 5m",
     "artifacts": "folder of prepared models and splits",
     "server": "URL of a QSearch server",
     "token_file": "file that holds the server's token",
@@ -118,6 +120,7 @@ def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str], c
             found.setdefault(setting.name, setting)
     for setting in _defaults(found.get("database_url"), project):
         found.setdefault(setting.name, setting)
+    _must_be_a_time(found["head_idle"])
     objection = COLORS.objection(found["color"].value)
     if objection:
         raise UsageError(f"{found['color'].origin}: {objection}")
@@ -134,10 +137,24 @@ def project_folder(cwd: Path) -> Path | None:
     return None
 
 
+def heads_folder() -> Path:
+    """Below it lie the papers of local Ray heads: in the user's own data folder, made when needed."""
+    import platformdirs
+
+    return platformdirs.user_data_path("qsearch", appauthor=False) / "heads"
+
+
 def without_passwords(text: str) -> str:
     """A URL with `***` in place of its password, in the user part or the query."""
     text = re.sub(r"(://[^:/@?]*):.*@", r"\1:***@", text)
     return re.sub(r"(?i)([?&](?:password|passwd|pwd|token|sslpassword)=)[^&]*", r"\1***", text)
+
+
+def _must_be_a_time(setting: Setting) -> None:
+    try:
+        parse_time(setting.value)
+    except UsageError as error:
+        raise UsageError(f"{setting.origin}: head_idle: {error.message}", error.hint) from error
 
 
 def _from_flags(flags: Mapping[str, str | None], cwd: Path) -> list[Setting]:
@@ -149,11 +166,11 @@ def _from_flags(flags: Mapping[str, str | None], cwd: Path) -> list[Setting]:
 
 
 def _from_environment(environ: Mapping[str, str], cwd: Path) -> list[Setting]:
-    variables = {name: "QSEARCH_" + name.upper() for name in SETTINGS}
-    found = [_setting(name, environ[key], key, cwd) for name, key in variables.items() if environ.get(key)]
     secret = environ.get("QSEARCH_DATABASE_URL_FILE")
     if secret and environ.get("QSEARCH_DATABASE_URL"):
         raise UsageError("expected one of QSEARCH_DATABASE_URL and QSEARCH_DATABASE_URL_FILE, found both; unset one")
+    variables = {name: "QSEARCH_" + name.upper() for name in SETTINGS}
+    found = [_setting(name, environ[key], key, cwd) for name, key in variables.items() if environ.get(key)]
     if secret:
         url = _read_secret(cwd / os.path.expanduser(secret))
         found.append(_setting("database_url", url, "QSEARCH_DATABASE_URL_FILE", cwd))
@@ -201,14 +218,21 @@ def _setting(name: str, value: str, origin: str, folder: Path) -> Setting:
     if name in _PATHS and value:
         value = str(_within(folder, value))
     elif name == "database_url" and value:
-        value = _database_url(value, folder)
+        value = _database_url(value, origin, folder)
     return Setting(name=name, value=value, origin=origin)
 
 
-def _database_url(value: str, folder: Path) -> str:
+def _database_url(value: str, origin: str, folder: Path) -> str:
     """SQLite files become absolute, so that a URL means the same from every folder."""
     if "://" not in value:
-        return f"sqlite:///{_within(folder, value)}"
+        # Not repeated when it may hold a password; a mistyped server must not become a file's name.
+        secret = ":" in value or "@" in value
+        found = "something without a scheme" if secret else f'"{value}"'
+        raise UsageError(
+            f"{origin}: a database URL looks like sqlite:///path/to/qsearch.db or"
+            f" postgresql://user:password@host/database, found {found}",
+            "" if secret else f"For a file: sqlite:///{value}",
+        )
     file = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!/|:memory:|file:)([^?]+)(.*)", value)
     return f"{file[1]}{_within(folder, file[2])}{file[3]}" if file else value
 
@@ -225,5 +249,5 @@ def _defaults(database: Setting | None, project: Path | None) -> list[Setting]:
     file = re.fullmatch(r"sqlite(?:\+\w+)?:///(/[^?]+)(?:\?.*)?", url)
     artifacts = Path(file[1]).parent / "artifacts" if file else home / "artifacts"
     values = dict.fromkeys(SETTINGS, "")
-    values |= {"database_url": url, "artifacts": str(artifacts), "color": "auto"}
+    values |= {"database_url": url, "artifacts": str(artifacts), "color": "auto", "head_idle": "5m"}
     return [Setting(name=name, value=value, origin="default") for name, value in values.items()]

@@ -39,3 +39,9 @@ def maybe_from_ms(ms: int | None) -> datetime | None:
 def _sqlite_now(_element: database_now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
     # SQLite keeps whole milliseconds behind julianday(); rounding takes back what the double lost.
     return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
+
+
+@compiles(database_now_ms, "postgresql")
+def _postgres_now(_element: database_now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
+    # Not now(): that is when the transaction began, before it waited for the job's row.
+    return "CAST(FLOOR(EXTRACT(EPOCH FROM CLOCK_TIMESTAMP()) * 1000) AS BIGINT)"

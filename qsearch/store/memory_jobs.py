@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 
-from qsearch.contracts.job import Job, JobEvent, JobSpec, JobState, Lease
+from qsearch.contracts.job import Job, JobEvent, JobSpec, JobState, Lease, Request
 from qsearch.store import rules
 from qsearch.store.clock import from_ms
 from qsearch.store.ids import next_id
@@ -47,17 +47,42 @@ class MemoryJobs:
             wanted = [job for job in self._newest() if job.state in (states or JobState)]
             return deepcopy(wanted[:limit])
 
-    def lease(self, job: str, holder: str, ttl_s: float, *, dead: Callable[[str], bool] | None = None) -> Lease:
+    def lease(
+        self,
+        job: str,
+        holder: str,
+        ttl_s: float,
+        *,
+        dead: Callable[[str], bool] | None = None,
+        epoch: int | None = None,
+    ) -> Lease:
         with self._state.lock:
             found = self._state.job(job)
+            rules.check_epoch(job, found.record.epoch, epoch)
             left_ms = found.until_ms - self._state.now_ms
             if left_ms > 0 and rules.is_other(found.holder, holder, dead):
                 raise rules.live_lease(job, found.holder, left_ms / 1000)
-            epoch = found.record.epoch + 1
-            found.record = replace(found.record, epoch=epoch)
+            taken = found.record.epoch + 1
+            found.record = replace(found.record, epoch=taken, requested=None)
             found.holder, found.until_ms = holder, self._state.now_ms + round(ttl_s * 1000)
             self._state.append_event(job, "leased", {"holder": holder, "ttl_s": ttl_s})
-            return Lease(job=job, epoch=epoch, holder=holder, until=from_ms(found.until_ms))
+            return Lease(job=job, epoch=taken, holder=holder, until=from_ms(found.until_ms))
+
+    def leased(self, job: str) -> Lease | None:
+        with self._state.lock:
+            found = self._state.job(job)
+            if not found.holder or found.until_ms <= self._state.now_ms:
+                return None
+            until = from_ms(found.until_ms)
+            return Lease(job=job, epoch=found.record.epoch, holder=found.holder, until=until)
+
+    def request(self, job: str, request: Request) -> Job:
+        with self._state.lock:
+            found = self._state.job(job)
+            asked = rules.after_request(job, found.record.state, found.record.requested, request)
+            found.record = replace(found.record, requested=asked)
+            self._state.append_event(job, "requested", {"request": request.value})
+            return deepcopy(found.record)
 
     def renew(self, lease: Lease, ttl_s: float, *, searched_s: float | None = None) -> Lease:
         with self._state.lock:

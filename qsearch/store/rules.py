@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from qsearch.contracts.causes import RETRIES, Cause
 from qsearch.contracts.codec import canonical
 from qsearch.contracts.errors import Fenced, NotFound, UsageError
-from qsearch.contracts.job import JOB_MOVES, JobState, Lease
+from qsearch.contracts.job import JOB_MOVES, JobState, Lease, Request
 from qsearch.contracts.measurement import Measurement, Tier
 from qsearch.contracts.trial import TRIAL_MOVES, TrialState
 from qsearch.contracts.work import FinalResult
@@ -62,6 +62,22 @@ def live_lease(job: str, holder: str, seconds: float) -> Fenced:
         f"job {job} is driven by {holder} for another {max(seconds, 0.0):.0f} s",
         "Wait for it to end; a driver that died loses the job when that time is over.",
     )
+
+
+def check_epoch(job: str, current: int, wanted: int | None) -> None:
+    """Raises Fenced when the next epoch is not the one that is wanted."""
+    if wanted is not None and current + 1 != wanted:
+        raise Fenced(
+            f"job {job} is at epoch {current}; this driver was started to take it as epoch {wanted}",
+            "Somebody has taken or cancelled it in between: qsearch status says how it stands.",
+        )
+
+
+def after_request(job: str, state: JobState, before: Request | None, request: Request) -> Request:
+    """What is asked of the driver after this request, too. Raises UsageError when there is no driver to come."""
+    if state.ended:
+        raise UsageError(f"job {job} is {state} and cannot be asked to {request}", f"qsearch status {job}")
+    return Request.CANCEL if before is Request.CANCEL else request
 
 
 def check_job_move(job: str, now: JobState, wanted: JobState) -> None:

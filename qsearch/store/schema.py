@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 #: the newest revision; a test holds it against the migrations folder
-HEAD = "0001"
+HEAD = "0002"
 VERSION_TABLE = "alembic_version_qsearch"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -28,6 +28,13 @@ def current(connection: Connection) -> str:
         return ""
     found = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()  # noqa: S608 - our word
     return str(found or "")
+
+
+def strangers(connection: Connection) -> list[str]:
+    """Tables that are not ours in a database without a revision, and views that `upgrade` would drop."""
+    found = inspect(connection)
+    views = [view for view in found.get_view_names() if view.startswith("v_")]
+    return [table for table in found.get_table_names() if table != VERSION_TABLE] + views
 
 
 def known_revisions() -> tuple[str, ...]:

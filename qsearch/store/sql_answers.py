@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import and_, delete, func, insert, select
+from sqlalchemy import and_, delete, func, select
 
 from qsearch.contracts.codec import from_data
 from qsearch.contracts.errors import UsageError
@@ -32,18 +32,7 @@ class SqlAnswers:
             tx.check_target(lease.job, target)
             _check_finished(tx, lease.job, entries)
             tx.run(delete(_fronts).where(_fronts.c.job == lease.job, _fronts.c.target == target))
-            for entry in entries:
-                tx.run(
-                    insert(_fronts).values(
-                        job=lease.job,
-                        target=target,
-                        number=entry.number,
-                        rank=entry.rank,
-                        tied_with=entry.tied_with,
-                        feasible=entry.feasible,
-                        excess=entry.excess,
-                    )
-                )
+            tx.add(_fronts, [{"job": lease.job, "target": target, **_columns(entry)} for entry in entries])
             members = sorted(entry.number for entry in entries if entry.rank == 0)
             tx.append_event(lease.job, "front", {"target": target, "members": members, "trials": len(entries)})
 
@@ -101,6 +90,16 @@ class SqlAnswers:
             return from_data(Best, json.loads(row.record)) if row else None
 
         return self._database.read(work)
+
+
+def _columns(entry: FrontEntry) -> dict[str, object]:
+    return {
+        "number": entry.number,
+        "rank": entry.rank,
+        "tied_with": entry.tied_with,
+        "feasible": entry.feasible,
+        "excess": entry.excess,
+    }
 
 
 def _check_finished(tx: Transaction, job: str, entries: Sequence[FrontEntry]) -> None:

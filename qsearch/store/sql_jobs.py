@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, func, insert, select, update
 
 from qsearch.contracts.codec import from_data
 from qsearch.contracts.errors import NotFound
-from qsearch.contracts.job import Job, JobEvent, JobSpec, JobState, Lease
+from qsearch.contracts.job import Job, JobEvent, JobSpec, JobState, Lease, Request
 from qsearch.store import rules, tables
 from qsearch.store.clock import from_ms, maybe_from_ms
 from qsearch.store.database import Database
@@ -31,6 +31,7 @@ class SqlJobs:
         spec = normal(JobSpec, spec)
 
         def work(tx: Transaction) -> Job:
+            tx.one_at_a_time(_jobs)
             last = tx.run(select(func.max(_jobs.c.id))).scalar()
             job = next_id(tx.now_ms, last or "")
             tx.run(insert(_jobs).values(id=job, created_ms=tx.now_ms, **_new_job(spec, source, owner)))
@@ -54,9 +55,18 @@ class SqlJobs:
             query = query.where(_jobs.c.state.in_([state.value for state in states]))
         return self._database.read(lambda tx: [_job(row) for row in tx.all(query)])
 
-    def lease(self, job: str, holder: str, ttl_s: float, *, dead: Callable[[str], bool] | None = None) -> Lease:
+    def lease(
+        self,
+        job: str,
+        holder: str,
+        ttl_s: float,
+        *,
+        dead: Callable[[str], bool] | None = None,
+        epoch: int | None = None,
+    ) -> Lease:
         def work(tx: Transaction) -> Lease:
             row = tx.job(job)
+            rules.check_epoch(job, row.epoch, epoch)
             left_ms = row.lease_until_ms - tx.now_ms
             if left_ms > 0 and rules.is_other(row.lease_holder, holder, dead):
                 raise rules.live_lease(job, row.lease_holder, left_ms / 1000)
@@ -64,10 +74,29 @@ class SqlJobs:
             tx.run(
                 update(_jobs)
                 .where(_jobs.c.id == job)
-                .values(epoch=row.epoch + 1, lease_holder=holder, lease_until_ms=until_ms)
+                .values(epoch=row.epoch + 1, lease_holder=holder, lease_until_ms=until_ms, requested=None)
             )
             tx.append_event(job, "leased", {"holder": holder, "ttl_s": ttl_s})
             return Lease(job=job, epoch=row.epoch + 1, holder=holder, until=from_ms(until_ms))
+
+        return self._database.write(work)
+
+    def leased(self, job: str) -> Lease | None:
+        def work(tx: Transaction) -> Lease | None:
+            row = tx.job(job)
+            if not row.lease_holder or row.lease_until_ms <= tx.now_ms:
+                return None
+            return Lease(job=job, epoch=row.epoch, holder=row.lease_holder, until=from_ms(row.lease_until_ms))
+
+        return self._database.read(work)
+
+    def request(self, job: str, request: Request) -> Job:
+        def work(tx: Transaction) -> Job:
+            row = tx.job(job)
+            asked = rules.after_request(job, JobState(row.state), _request(row), request)
+            tx.run(update(_jobs).where(_jobs.c.id == job).values(requested=asked.value))
+            tx.append_event(job, "requested", {"request": request.value})
+            return _job(tx.job(job))
 
         return self._database.write(work)
 
@@ -179,7 +208,12 @@ def _job(row: Row[Any]) -> Job:
         ended=maybe_from_ms(row.ended_ms),
         message=row.message,
         searched_s=row.searched_s,
+        requested=_request(row),
     )
+
+
+def _request(row: Row[Any]) -> Request | None:
+    return Request(row.requested) if row.requested else None
 
 
 def _event(row: Row[Any]) -> JobEvent:

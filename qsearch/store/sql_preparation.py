@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 
 from qsearch.contracts.codec import from_data
 from qsearch.contracts.job import Lease
@@ -134,19 +134,20 @@ def _put_dataset(tx: Transaction, materialized: Materialized) -> None:
 def _put_layers(tx: Transaction, job: str, target: str, prepared: Prepared) -> None:
     rows = tables.layers
     tx.run(delete(rows).where(rows.c.job == job, rows.c.target == target))
-    for position, layer in enumerate(prepared.layers):
-        tx.run(
-            insert(rows).values(
-                job=job,
-                target=target,
-                position=position,
-                id=layer.id,
-                op=layer.op,
-                parameters=layer.parameters,
-                macs=layer.macs,
-                record=text_of(layer),
-            )
-        )
+    tx.add(rows, [_layer_row(job, target, position, layer) for position, layer in enumerate(prepared.layers)])
+
+
+def _layer_row(job: str, target: str, position: int, layer: Layer) -> dict[str, object]:
+    return {
+        "job": job,
+        "target": target,
+        "position": position,
+        "id": layer.id,
+        "op": layer.op,
+        "parameters": layer.parameters,
+        "macs": layer.macs,
+        "record": text_of(layer),
+    }
 
 
 def _put_prepared(tx: Transaction, job: str, target: str, facts: Packed[Materialized], done: Packed[Prepared]) -> None:

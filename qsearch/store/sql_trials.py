@@ -44,8 +44,8 @@ class SqlTrials:
             first = tx.hold(lease, "add_trials").next_trial
             for target in {proposal.target for proposal in proposals}:
                 tx.check_target(lease.job, target)
-            for number, proposal in enumerate(proposals, first):
-                tx.run(insert(_trials).values(job=lease.job, number=number, **_new_trial(proposal, tx.now_ms)))
+            numbered = enumerate(proposals, first)
+            tx.add(_trials, [{"job": lease.job, "number": n, **_new_trial(p, tx.now_ms)} for n, p in numbered])
             jobs = tables.jobs
             tx.run(update(jobs).where(jobs.c.id == lease.job).values(next_trial=first + len(proposals)))
             tx.append_event(lease.job, "asked", {"first": first, "count": len(proposals)})

@@ -7,6 +7,7 @@ code: one accepted measurement per trial is the index `one_accepted_per_trial`.
 
 from __future__ import annotations
 
+import sqlalchemy
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -19,10 +20,13 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
-    Text,
     UniqueConstraint,
     text,
 )
+
+#: text that sorts by code point, as in SQLite and Python: a server's own order may put "aa" after "z",
+#: and the newest job is the one with the greatest id
+Text = sqlalchemy.Text().with_variant(sqlalchemy.Text(collation="C"), "postgresql")
 
 metadata = MetaData(
     naming_convention={
@@ -93,6 +97,8 @@ jobs = Table(
     Column("last_event", Integer, nullable=False),
     #: number the next trial gets
     Column("next_trial", Integer, nullable=False),
+    #: stop or cancel, asked of the driver of this epoch
+    Column("requested", Text),
     Index("jobs_by_name", "name", "id"),
     Index("jobs_by_owner", "owner", "id"),
     Index("jobs_by_state", "state", "id"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
+from zlib import crc32
 
-from sqlalchemy import Connection, Row, Table, and_, insert, select, update
+from sqlalchemy import Connection, Row, Table, func, insert, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.sql import Executable
 
@@ -16,6 +17,8 @@ from qsearch.store.clock import database_now_ms
 
 #: seconds to add to the database's clock; a test moves time with it, nothing else may
 Shift = Callable[[], float]
+#: first half of the keys of advisory locks, the second is the table's
+_QUEUES = 0x51
 
 
 def no_shift() -> float:
@@ -26,9 +29,12 @@ def no_shift() -> float:
 class Transaction:
     """What a piece of work may do; valid until the work returns."""
 
-    def __init__(self, connection: Connection, shift_s: Shift) -> None:
+    def __init__(self, connection: Connection, shift_s: Shift, *, writes: bool) -> None:
         self.connection = connection
+        #: job and number of the last event that was appended
+        self.last_event: tuple[str, int] | None = None
         self._shift_s = shift_s
+        self._writes = writes
 
     @cached_property
     def now_ms(self) -> int:
@@ -40,6 +46,11 @@ class Transaction:
         """Execute it; the result has `rowcount`."""
         return cast("CursorResult[Any]", self.connection.execute(statement))
 
+    def add(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert the rows, all in one go: a server may be far away."""
+        if rows:
+            self.connection.execute(insert(table), rows)
+
     def all(self, statement: Executable) -> list[Row[Any]]:
         """Every row."""
         return list(self.run(statement))
@@ -49,8 +60,9 @@ class Transaction:
         return self.run(statement).first()
 
     def job(self, job: str) -> Row[Any]:
-        """The row of a job by its id, locked against other writers. Raises NotFound."""
-        found = self.one(select(tables.jobs).where(tables.jobs.c.id == job).with_for_update())
+        """The row of a job by its id; work that writes locks it against other writers. Raises NotFound."""
+        query = select(tables.jobs).where(tables.jobs.c.id == job)
+        found = self.one(query.with_for_update() if self._writes else query)
         if found is None:
             known = self.all(select(tables.jobs.c.id).order_by(tables.jobs.c.id.desc()).limit(200))
             raise rules.no_job(job, [row.id for row in known])
@@ -89,6 +101,7 @@ class Transaction:
                 data=rules.event_text(data),
             )
         )
+        self.last_event = (job, row.last_event)
 
     def put(
         self, table: Table, key: Mapping[str, object], values: Mapping[str, object], once: Mapping[str, object]
@@ -101,9 +114,25 @@ class Transaction:
             values: what is written either way.
             once: what is written with a new row only.
         """
-        mine = and_(*(table.c[name] == value for name, value in key.items()))
-        there = self.one(select(*(table.c[name] for name in key)).where(mine).with_for_update())
-        if there is None:
-            self.run(insert(table).values(**key, **values, **once))
-        elif values:
-            self.run(update(table).where(mine).values(**values))
+        # One statement: two jobs that meet the same model for the first time do so at the same moment.
+        row = self._insert(table).values(**key, **values, **once)
+        self.run(row.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
+
+    def one_at_a_time(self, table: Table) -> None:
+        """Let no other transaction pass here for the same table until this one ends."""
+        # A write of SQLite has the whole database to itself already.
+        if self._dialect == "postgresql":
+            self.run(select(func.pg_advisory_xact_lock(_QUEUES, crc32(table.name.encode()) - 2**31)))
+
+    @property
+    def _dialect(self) -> str:
+        return self.connection.dialect.name
+
+    def _insert(self, table: Table) -> Any:
+        if self._dialect == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
+            return postgresql.insert(table)
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)

@@ -5,7 +5,11 @@ fp32, 0.01 = 1 %, positive is worse; a `speedup` is time of fp32 / time of the c
 
 NOTE: views are made anew after every migration and belong to no revision, so that a revision may
 rebuild a table without knowing who looks at it. They read tables only, never each other: the
-authorizer of `qsearch.store.query` relies on it.
+authorizer of `qsearch.store.query_sqlite` relies on it.
+
+NOTE: one text serves every database. Three words in it are ours, and `bodies` spells them: TIME(column)
+is milliseconds as ISO 8601 text, EACH(column) the pairs of a JSON object as rows (key, value),
+INVERSE(column) one over it, and null for 0.
 """
 
 from __future__ import annotations
@@ -16,48 +20,44 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, inspect
 
 
-def _time(column: str) -> str:
-    return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1000.0, 'unixepoch')"
-
-
 def _count(state: str) -> str:
     return f"(SELECT count(t.state) FROM trials t WHERE t.job = j.id AND t.state = '{state}')"  # noqa: S608 - our words
 
 
 _JOBS = f"""
 SELECT j.id AS job, j.name AS name, j.state AS state, j.owner AS owner,
-       {_time("j.created_ms")} AS created, {_time("j.ended_ms")} AS ended,
+       TIME(j.created_ms) AS created, TIME(j.ended_ms) AS ended,
        j.budget AS budget_trials, {_count("QUEUED")} AS trials_queued, {_count("RUNNING")} AS trials_running,
        {_count("DONE")} AS trials_done, {_count("FAILED")} AS trials_failed, {_count("CANCELLED")} AS trials_cancelled,
        j.searched_s AS searched_s, j.epoch AS epoch, j.message AS message
   FROM jobs j
 """  # noqa: S608
 
-_TRIALS = f"""
+_TRIALS = """
 SELECT t.job AS job, t.job || '/' || t.number AS trial, t.number AS number, t.target AS target, t.state AS state,
-       t.origin AS origin, {_time("t.created_ms")} AS created, {_time("t.ended_ms")} AS ended,
+       t.origin AS origin, TIME(t.created_ms) AS created, TIME(t.ended_ms) AS ended,
        t.token AS attempts, t.cause AS cause, t.message AS message,
-       m.verdict AS verdict, 1.0 / m.ratio AS speedup, 1.0 / m.ratio_high AS speedup_low,
-       1.0 / m.ratio_low AS speedup_high, m.median_ms AS latency_p50_ms, m.reference_ms AS reference_p50_ms,
+       m.verdict AS verdict, INVERSE(m.ratio) AS speedup, INVERSE(m.ratio_high) AS speedup_low,
+       INVERSE(m.ratio_low) AS speedup_high, m.median_ms AS latency_p50_ms, m.reference_ms AS reference_p50_ms,
        m.metric AS metric, m.score AS score, m.reference_score AS reference_score,
        m.drop_value AS drop_search, m.drop_low AS drop_search_low, m.drop_high AS drop_search_high,
        m.size_bytes AS size_bytes, m.peak_memory_bytes AS peak_memory_bytes,
-       f.verdict AS final_verdict, 1.0 / f.ratio AS final_speedup, 1.0 / f.ratio_high AS final_speedup_low,
-       1.0 / f.ratio_low AS final_speedup_high, f.drop_value AS drop_heldout, f.drop_low AS drop_heldout_low,
+       f.verdict AS final_verdict, INVERSE(f.ratio) AS final_speedup, INVERSE(f.ratio_high) AS final_speedup_low,
+       INVERSE(f.ratio_low) AS final_speedup_high, f.drop_value AS drop_heldout, f.drop_low AS drop_heldout_low,
        f.drop_high AS drop_heldout_high, m.machine_key AS machine_key, m.runtime_key AS runtime_key,
        m.runtime AS runtime, t.candidate AS candidate_digest
   FROM trials t
   LEFT JOIN measurements m ON m.job = t.job AND m.number = t.number AND m.role = 'trial'
   LEFT JOIN measurements f ON f.id = (SELECT max(g.id) FROM measurements g
                                        WHERE g.job = t.job AND g.number = t.number AND g.role = 'final')
-"""  # noqa: S608
+"""
 
 _TRIAL_LAYERS = """
 SELECT t.job AS job, t.job || '/' || t.number AS trial, t.number AS number, t.target AS target, t.state AS state,
        c.key AS layer, c.value AS choice, l.position AS position, l.op AS op, l.parameters AS parameters,
        l.macs AS macs
   FROM trials t
-  JOIN json_each(t.choices) c
+  CROSS JOIN EACH(t.choices) c
   LEFT JOIN layers l ON l.job = t.job AND l.target = t.target AND l.id = c.key
 """
 
@@ -65,10 +65,10 @@ _PARETO = """
 SELECT p.job AS job, p.job || '/' || p.number AS trial, p.number AS number, p.target AS target, p.rank AS rank,
        p.tied_with AS tied_with, p.feasible AS feasible, p.excess AS excess,
        b.trial IS NOT NULL AND b.trial = p.job || '/' || p.number AS pick, t.origin AS origin,
-       m.verdict AS verdict, 1.0 / m.ratio AS speedup, 1.0 / m.ratio_high AS speedup_low,
-       1.0 / m.ratio_low AS speedup_high, m.median_ms AS latency_p50_ms, m.metric AS metric, m.score AS score,
+       m.verdict AS verdict, INVERSE(m.ratio) AS speedup, INVERSE(m.ratio_high) AS speedup_low,
+       INVERSE(m.ratio_low) AS speedup_high, m.median_ms AS latency_p50_ms, m.metric AS metric, m.score AS score,
        m.drop_value AS drop_search, m.drop_low AS drop_search_low, m.drop_high AS drop_search_high,
-       f.drop_value AS drop_heldout, 1.0 / f.ratio AS final_speedup, m.size_bytes AS size_bytes,
+       f.drop_value AS drop_heldout, INVERSE(f.ratio) AS final_speedup, m.size_bytes AS size_bytes,
        m.peak_memory_bytes AS peak_memory_bytes, m.machine_key AS machine_key
   FROM fronts p
   JOIN trials t ON t.job = p.job AND t.number = p.number
@@ -78,9 +78,9 @@ SELECT p.job AS job, p.job || '/' || p.number AS trial, p.number AS number, p.ta
   LEFT JOIN bests b ON b.job = p.job AND b.target = p.target
 """
 
-_MEASUREMENTS = f"""
+_MEASUREMENTS = """
 SELECT m.job AS job, m.job || '/' || m.number AS trial, m.number AS number, t.target AS target, m.role AS role,
-       m.tier AS tier, {_time("m.at_ms")} AS accepted, m.token AS token, m.digest AS digest, m.verdict AS verdict,
+       m.tier AS tier, TIME(m.at_ms) AS accepted, m.token AS token, m.digest AS digest, m.verdict AS verdict,
        m.ratio AS latency_ratio, m.ratio_low AS latency_ratio_low, m.ratio_high AS latency_ratio_high,
        m.sessions AS sessions, m.pairs AS pairs, m.median_ms AS latency_p50_ms, m.reference_ms AS reference_p50_ms,
        m.metric AS metric, m.split AS split, m.samples AS samples, m.score AS score,
@@ -90,14 +90,14 @@ SELECT m.job AS job, m.job || '/' || m.number AS trial, m.number AS number, t.ta
        m.runtime_key AS runtime_key
   FROM measurements m
   JOIN trials t ON t.job = m.job AND t.number = m.number
-"""  # noqa: S608
+"""
 
-_MACHINES = f"""
+_MACHINES = """
 SELECT h.host AS host, h.machine_key AS machine_key, h.cpu AS cpu, h.cores AS cores, h.isa AS isa,
-       h.virtualisation AS virtualisation, h.labels AS labels, {_time("h.first_seen_ms")} AS first_seen,
-       {_time("h.last_seen_ms")} AS last_seen
+       h.virtualisation AS virtualisation, h.labels AS labels, TIME(h.first_seen_ms) AS first_seen,
+       TIME(h.last_seen_ms) AS last_seen
   FROM machines h
-"""  # noqa: S608
+"""
 
 #: name → the SELECT behind it, in the order they are listed to people
 VIEWS: Mapping[str, str] = {
@@ -108,16 +108,40 @@ VIEWS: Mapping[str, str] = {
     "v_measurements": _MEASUREMENTS.strip(),
     "v_machines": _MACHINES.strip(),
 }
+#: by SQLAlchemy's name of the dialect: how it spells our words; \1 is the column
+_SPELLINGS = {
+    "sqlite": {
+        "TIME": r"strftime('%Y-%m-%dT%H:%M:%fZ', \1 / 1000.0, 'unixepoch')",
+        "EACH": r"json_each(\1)",
+        "INVERSE": r"1.0 / \1",
+    },
+    "postgresql": {
+        "TIME": r"""to_char(timestamp '1970-01-01' + \1 * interval '1 millisecond', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')""",
+        "EACH": r"json_each_text(CAST(\1 AS json))",
+        "INVERSE": r"1.0 / NULLIF(\1, 0)",
+    },
+}
 
 
-def bodies(schema: str) -> dict[str, str]:
-    """The views with every table of theirs named `schema.table`."""
-    return {name: re.sub(r"\b(FROM|JOIN) (?!json_each)", rf"\1 {schema}.", body) for name, body in VIEWS.items()}
+def bodies(dialect: str, schema: str = "") -> dict[str, str]:
+    """The views as a database spells them.
+
+    Args:
+        dialect: `sqlite` or `postgresql`.
+        schema: every table is named `schema.table`; empty = bare names.
+    """
+    found = {}
+    for name, body in VIEWS.items():
+        text = re.sub(r"\b(FROM|JOIN) (?!EACH)", rf"\1 {schema}.", body) if schema else body
+        for word, spelling in _SPELLINGS[dialect].items():
+            text = re.sub(rf"\b{word}\(([\w.]+)\)", spelling, text)
+        found[name] = text
+    return found
 
 
 def create_views(connection: Connection) -> None:
     """Make every view; none of them may be there."""
-    for name, body in VIEWS.items():
+    for name, body in bodies(connection.dialect.name).items():
         connection.exec_driver_sql(f"CREATE VIEW {name} AS {body}")
 
 

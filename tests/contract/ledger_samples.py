@@ -18,8 +18,11 @@ from qsearch.contracts.target import Target
 from qsearch.contracts.trial import Proposal
 from qsearch.contracts.verdict import Interval, Verdict
 from qsearch.contracts.work import Finalist, FinalResult, Materialized, Prepared
+from qsearch.store.database import Database
 from qsearch.store.memory import MemoryLedger
 from qsearch.store.opening import open_ledger
+from qsearch.store.sql_ledger import SqlLedger
+from tests.postgres import shared_server
 
 TARGETS = (Target(name="laptop", labels={"isa": "avx2"}), Target(name="server", threads=4))
 
@@ -42,8 +45,28 @@ def _sqlite(folder: Path, clock: Clock) -> Ledger:
     return open_ledger(f"sqlite:///{folder}/ledger.db", shift_s=clock)
 
 
+def _postgres(_folder: Path, clock: Clock) -> Ledger:
+    url = shared_server().ledger_url()
+    made = open_ledger(url, shift_s=clock)
+    return _Borrowed(made._database, url)
+
+
+class _Borrowed(SqlLedger):
+    """A ledger that gives its database back when it is closed."""
+
+    def __init__(self, database: Database, url: str) -> None:
+        super().__init__(database)
+        self._borrowed = url
+
+    def close(self) -> None:
+        super().close()
+        if self._borrowed:
+            shared_server().give_back(self._borrowed)
+        self._borrowed = ""
+
+
 #: every implementation: (folder of its own, clock) → a new, empty ledger
-LEDGERS: dict[str, Callable[[Path, Clock], Ledger]] = {"memory": _memory, "sqlite": _sqlite}
+LEDGERS: dict[str, Callable[[Path, Clock], Ledger]] = {"memory": _memory, "sqlite": _sqlite, "postgres": _postgres}
 
 
 def spec(name: str = "encoder", targets: Sequence[Target] = TARGETS) -> JobSpec:

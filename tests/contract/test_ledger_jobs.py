@@ -10,7 +10,7 @@ from ledger_samples import Clock, kinds
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import DataError, Fenced, NotFound, UsageError
-from qsearch.contracts.job import JOB_MOVES, Job, JobState, Lease
+from qsearch.contracts.job import JOB_MOVES, Job, JobState, Lease, Request
 from qsearch.contracts.ledger import Ledger
 
 
@@ -84,6 +84,8 @@ class TestJobs:
         calls: list[Callable[[], object]] = [
             lambda: ledger.lease("nojob", "x", 1),
             lambda: ledger.renew(lost, 1),
+            lambda: ledger.leased("nojob"),
+            lambda: ledger.request("nojob", Request.STOP),
             lambda: ledger.move(lost, JobState.FAILED),
             lambda: ledger.note(lost, "x", {}),
             lambda: ledger.events("nojob"),
@@ -123,6 +125,23 @@ class TestLeases:
         with pytest.raises(Fenced):
             ledger.lease(job.id, "driver-2", 60, dead=lambda holder: holder != "driver-1")
         assert ledger.lease(job.id, "driver-2", 60, dead=lambda holder: holder == "driver-1").epoch == 2
+
+    def test_who_drives_is_told_until_it_is_given_back_or_lapses(self, ledger: Ledger, job: Job, clock: Clock) -> None:
+        assert ledger.leased(job.id) is None
+        first = ledger.lease(job.id, "driver-1", 60)
+        assert ledger.leased(job.id) == first
+        clock.seconds += 61
+        assert ledger.leased(job.id) is None
+        ledger.release(ledger.lease(job.id, "driver-2", 60))
+        assert ledger.leased(job.id) is None
+
+    def test_a_driver_that_was_started_for_one_epoch_takes_no_other(self, ledger: Ledger, job: Job) -> None:
+        with pytest.raises(Fenced, match="at epoch 0; this driver was started to take it as epoch 2"):
+            ledger.lease(job.id, "late", 60, epoch=2)
+        ledger.release(ledger.lease(job.id, "in time", 60, epoch=1))
+        with pytest.raises(Fenced, match="at epoch 1"):
+            ledger.lease(job.id, "late", 60, epoch=1)
+        assert kinds(ledger, job.id) == ["created", "leased"]
 
     def test_renewing_keeps_it_and_counts_the_search(
         self, ledger: Ledger, job: Job, lease: Lease, clock: Clock
@@ -183,6 +202,31 @@ class TestLeases:
         assert [(event.kind, event.epoch, event.data["write"]) for event in noted] == [
             ("fenced", 2, write) for write in writes
         ]
+
+
+class TestRequests:
+    def test_anybody_may_ask_and_a_cancel_outlasts_a_stop(self, ledger: Ledger, job: Job, lease: Lease) -> None:
+        assert ledger.job(job.id, "").requested is None
+        assert ledger.request(job.id, Request.STOP).requested is Request.STOP
+        ledger.request(job.id, Request.CANCEL)
+        assert ledger.request(job.id, Request.STOP).requested is Request.CANCEL
+        assert ledger.renew(lease, 60).epoch == 1
+        assert ledger.job(job.id, "").requested is Request.CANCEL
+        asked = [event.data["request"] for event in ledger.events(job.id) if event.kind == "requested"]
+        assert asked == ["stop", "cancel", "stop"]
+
+    def test_the_next_driver_was_not_asked(self, ledger: Ledger, job: Job, lease: Lease) -> None:
+        ledger.request(job.id, Request.CANCEL)
+        ledger.release(lease)
+        assert ledger.job(job.id, "").requested is Request.CANCEL
+        ledger.lease(job.id, "driver-2", 60)
+        assert ledger.job(job.id, "").requested is None
+
+    def test_a_job_that_has_ended_cannot_be_asked(self, ledger: Ledger, job: Job, lease: Lease) -> None:
+        ledger.move(lease, JobState.CANCELLED, "enough")
+        with pytest.raises(UsageError, match="is CANCELLED and cannot be asked to stop"):
+            ledger.request(job.id, Request.STOP)
+        assert ledger.job(job.id, "").requested is None
 
 
 class TestMoves:

@@ -29,6 +29,8 @@ from qsearch.contracts.measurement import Measurement
 from qsearch.contracts.trial import TrialState
 
 TTL_S = 60
+#: how many histories a test run can afford; a step on PostgreSQL takes ten times one in memory
+EXAMPLES = {"memory": 30, "sqlite": 20, "postgres": 5}
 RATIOS = (0.4, 0.5, 0.6)
 MEASURED = {ratio: samples.measurement(ratio, samples=2, n=2) for ratio in RATIOS}
 DIGESTS = {ratio: digest_of(MEASURED[ratio]) for ratio in RATIOS}
@@ -243,7 +245,7 @@ def test_random_histories(name: str) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=30 if name == "memory" else 20,
+            max_examples=EXAMPLES[name],
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

@@ -48,8 +48,8 @@ class TestUrls:
     @pytest.mark.parametrize(
         "url",
         [
-            "postgresql+psycopg://me:s3cr%40t@host/db",
-            "postgresql://me:s3cr%40t@host/db",
+            "postgresql+asyncpg://me:s3cr%40t@host/db",
+            "postgresql+psycopg2://me:s3cr%40t@host/db",
             "mysql+pymysql://me:s3cr%40t@host/db",
             "sqlite+aiosqlite:///x.db",
             "sqlite://",
@@ -58,7 +58,7 @@ class TestUrls:
             "sqlite:///file:x.db",
         ],
     )
-    def test_what_is_no_sqlite_file_is_refused_by_name(self, url: str) -> None:
+    def test_what_is_no_file_and_no_server_is_refused_by_name(self, url: str) -> None:
         with pytest.raises(Unsupported) as error:
             open_ledger(url)
         assert "sqlite:///path" in str(error.value)
@@ -146,9 +146,9 @@ class TestSchema:
     def test_a_newer_schema_is_refused(self, url: str, ledger: SqlLedger) -> None:
         ledger.create_job(samples.spec(), "", "ada")
         _execute(url, "UPDATE alembic_version_qsearch SET version_num = '9999'")
-        with pytest.raises(Unsupported, match="has schema 9999, this QSearch knows up to 0001"):
+        with pytest.raises(Unsupported, match=f"has schema 9999, this QSearch knows up to {schema.HEAD}"):
             open_ledger(url)
-        _execute(url, "UPDATE alembic_version_qsearch SET version_num = '0001'")
+        _execute(url, f"UPDATE alembic_version_qsearch SET version_num = '{schema.HEAD}'")
         again = open_ledger(url)
         assert len(again.jobs()) == 1
         again.close()

@@ -13,7 +13,8 @@ from qsearch.contracts.errors import NotFound, QSearchError, Unreachable, Unsupp
 from qsearch.contracts.front import FrontEntry
 from qsearch.contracts.views import QueryResult
 from qsearch.store.opening import open_ledger
-from qsearch.store.query import FUNCTIONS, read_only_query
+from qsearch.store.query import read_only_query
+from qsearch.store.query_sqlite import FUNCTIONS
 from qsearch.store.sql_ledger import SqlLedger
 from qsearch.store.views import VIEWS
 
@@ -252,7 +253,7 @@ class TestAttacks:
         assert not [body for body in VIEWS.values() for view in VIEWS if view in body]
 
     def test_an_answer_is_capped_in_bytes(self, url: str, filled: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("qsearch.store.query._BYTES", 1_000)
+        monkeypatch.setattr("qsearch.store.query_sqlite.ANSWER_BYTES", 1_000)
         found = ask(url, "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x, 'abcdefgh' FROM c")
         assert found.truncated
         assert 0 < len(found.rows) < 100
@@ -278,7 +279,7 @@ class TestDatabases:
 
     def test_other_dialects_are_refused_without_their_password(self) -> None:
         with pytest.raises(Unsupported) as error:
-            ask("postgresql+psycopg://me:s3cr3t@host/db", "SELECT 1")
+            ask("mysql+pymysql://me:s3cr3t@host/db", "SELECT 1")
         assert "s3cr3t" not in str(error.value)
 
     def test_a_file_name_with_signs_of_its_own(self, tmp_path: Path) -> None:

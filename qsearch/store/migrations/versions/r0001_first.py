@@ -10,6 +10,9 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+#: text that sorts by code point on every database
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     """Everything; parents before children."""
@@ -55,11 +58,11 @@ def downgrade() -> None:
 def _artifacts() -> None:
     op.create_table(
         "artifacts",
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("key", TEXT, nullable=False),
+        sa.Column("sha256", TEXT, nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("facts", TEXT, nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "key", name="pk_artifacts"),
     )
@@ -68,10 +71,10 @@ def _artifacts() -> None:
 def _datasets() -> None:
     op.create_table(
         "datasets",
-        sa.Column("digest", sa.Text(), nullable=False),
-        sa.Column("metric", sa.Text(), nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("metric", TEXT, nullable=False),
         sa.Column("higher_is_better", sa.Boolean(), nullable=False),
-        sa.Column("samples", sa.Text(), nullable=False),
+        sa.Column("samples", TEXT, nullable=False),
         sa.Column("first_seen_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("digest", name="pk_datasets"),
     )
@@ -80,19 +83,19 @@ def _datasets() -> None:
 def _jobs() -> None:
     op.create_table(
         "jobs",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("owner", sa.Text(), nullable=False),
-        sa.Column("spec", sa.Text(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("owner", TEXT, nullable=False),
+        sa.Column("spec", TEXT, nullable=False),
+        sa.Column("source", TEXT, nullable=False),
         sa.Column("budget", sa.Integer(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("message", TEXT, nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("ended_ms", sa.BigInteger(), nullable=True),
         sa.Column("searched_s", sa.Float(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
-        sa.Column("lease_holder", sa.Text(), nullable=False),
+        sa.Column("lease_holder", TEXT, nullable=False),
         sa.Column("lease_until_ms", sa.BigInteger(), nullable=False),
         sa.Column("last_event", sa.Integer(), nullable=False),
         sa.Column("next_trial", sa.Integer(), nullable=False),
@@ -106,14 +109,14 @@ def _jobs() -> None:
 def _machines() -> None:
     op.create_table(
         "machines",
-        sa.Column("host", sa.Text(), nullable=False),
-        sa.Column("machine_key", sa.Text(), nullable=False),
-        sa.Column("cpu", sa.Text(), nullable=False),
+        sa.Column("host", TEXT, nullable=False),
+        sa.Column("machine_key", TEXT, nullable=False),
+        sa.Column("cpu", TEXT, nullable=False),
         sa.Column("cores", sa.Integer(), nullable=False),
-        sa.Column("virtualisation", sa.Text(), nullable=False),
-        sa.Column("isa", sa.Text(), nullable=False),
-        sa.Column("record", sa.Text(), nullable=False),
-        sa.Column("labels", sa.Text(), nullable=False),
+        sa.Column("virtualisation", TEXT, nullable=False),
+        sa.Column("isa", TEXT, nullable=False),
+        sa.Column("record", TEXT, nullable=False),
+        sa.Column("labels", TEXT, nullable=False),
         sa.Column("first_seen_ms", sa.BigInteger(), nullable=False),
         sa.Column("last_seen_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("host", "machine_key", name="pk_machines"),
@@ -123,8 +126,8 @@ def _machines() -> None:
 def _meta() -> None:
     op.create_table(
         "meta",
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("value", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_meta"),
     )
 
@@ -132,7 +135,7 @@ def _meta() -> None:
 def _models() -> None:
     op.create_table(
         "models",
-        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
         sa.Column("opset", sa.Integer(), nullable=False),
         sa.Column("layers", sa.Integer(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
@@ -144,12 +147,12 @@ def _models() -> None:
 def _job_events() -> None:
     op.create_table(
         "job_events",
-        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("job", TEXT, nullable=False),
         sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("data", sa.Text(), nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("data", TEXT, nullable=False),
         sa.ForeignKeyConstraint(["job"], ["jobs.id"], name="fk_job_events_jobs"),
         sa.PrimaryKeyConstraint("job", "seq", name="pk_job_events"),
     )
@@ -158,13 +161,13 @@ def _job_events() -> None:
 def _targets() -> None:
     op.create_table(
         "targets",
-        sa.Column("job", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("job", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("digest", sa.Text(), nullable=False),
-        sa.Column("record", sa.Text(), nullable=False),
-        sa.Column("model", sa.Text(), nullable=True),
-        sa.Column("dataset", sa.Text(), nullable=True),
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("record", TEXT, nullable=False),
+        sa.Column("model", TEXT, nullable=True),
+        sa.Column("dataset", TEXT, nullable=True),
         sa.Column("prepared_ms", sa.BigInteger(), nullable=True),
         sa.Column("materialized", sa.LargeBinary(), nullable=True),
         sa.Column("prepared", sa.LargeBinary(), nullable=True),
@@ -178,11 +181,11 @@ def _targets() -> None:
 def _bests() -> None:
     op.create_table(
         "bests",
-        sa.Column("job", sa.Text(), nullable=False),
-        sa.Column("target", sa.Text(), nullable=False),
-        sa.Column("trial", sa.Text(), nullable=False),
+        sa.Column("job", TEXT, nullable=False),
+        sa.Column("target", TEXT, nullable=False),
+        sa.Column("trial", TEXT, nullable=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
-        sa.Column("record", sa.Text(), nullable=False),
+        sa.Column("record", TEXT, nullable=False),
         sa.ForeignKeyConstraint(["job", "target"], ["targets.job", "targets.name"], name="fk_bests_targets"),
         sa.PrimaryKeyConstraint("job", "target", name="pk_bests"),
     )
@@ -192,9 +195,9 @@ def _finals() -> None:
     op.create_table(
         "finals",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("job", sa.Text(), nullable=False),
-        sa.Column("target", sa.Text(), nullable=False),
-        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("job", TEXT, nullable=False),
+        sa.Column("target", TEXT, nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.Column("record", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["job", "target"], ["targets.job", "targets.name"], name="fk_finals_targets"),
@@ -206,14 +209,14 @@ def _finals() -> None:
 def _layers() -> None:
     op.create_table(
         "layers",
-        sa.Column("job", sa.Text(), nullable=False),
-        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("job", TEXT, nullable=False),
+        sa.Column("target", TEXT, nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("op", sa.Text(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("op", TEXT, nullable=False),
         sa.Column("parameters", sa.BigInteger(), nullable=False),
         sa.Column("macs", sa.BigInteger(), nullable=False),
-        sa.Column("record", sa.Text(), nullable=False),
+        sa.Column("record", TEXT, nullable=False),
         sa.ForeignKeyConstraint(["job", "target"], ["targets.job", "targets.name"], name="fk_layers_targets"),
         sa.PrimaryKeyConstraint("job", "target", "position", name="pk_layers"),
     )
@@ -223,19 +226,19 @@ def _layers() -> None:
 def _trials() -> None:
     op.create_table(
         "trials",
-        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("job", TEXT, nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("target", sa.Text(), nullable=False),
-        sa.Column("origin", sa.Text(), nullable=False),
-        sa.Column("candidate", sa.Text(), nullable=False),
-        sa.Column("choices", sa.Text(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("target", TEXT, nullable=False),
+        sa.Column("origin", TEXT, nullable=False),
+        sa.Column("candidate", TEXT, nullable=False),
+        sa.Column("choices", TEXT, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
         sa.Column("token", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("ended_ms", sa.BigInteger(), nullable=True),
-        sa.Column("cause", sa.Text(), nullable=True),
-        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("cause", TEXT, nullable=True),
+        sa.Column("message", TEXT, nullable=False),
         sa.ForeignKeyConstraint(["job", "target"], ["targets.job", "targets.name"], name="fk_trials_targets"),
         sa.PrimaryKeyConstraint("job", "number", name="pk_trials"),
     )
@@ -246,16 +249,16 @@ def _trials() -> None:
 def _attempts() -> None:
     op.create_table(
         "attempts",
-        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("job", TEXT, nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("token", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("started_ms", sa.BigInteger(), nullable=False),
         sa.Column("ended_ms", sa.BigInteger(), nullable=True),
-        sa.Column("outcome", sa.Text(), nullable=False),
-        sa.Column("cause", sa.Text(), nullable=True),
-        sa.Column("message", sa.Text(), nullable=False),
-        sa.Column("tail", sa.Text(), nullable=False),
+        sa.Column("outcome", TEXT, nullable=False),
+        sa.Column("cause", TEXT, nullable=True),
+        sa.Column("message", TEXT, nullable=False),
+        sa.Column("tail", TEXT, nullable=False),
         sa.ForeignKeyConstraint(["job", "number"], ["trials.job", "trials.number"], name="fk_attempts_trials"),
         sa.PrimaryKeyConstraint("job", "number", "token", name="pk_attempts"),
     )
@@ -265,8 +268,8 @@ def _attempts() -> None:
 def _fronts() -> None:
     op.create_table(
         "fronts",
-        sa.Column("job", sa.Text(), nullable=False),
-        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("job", TEXT, nullable=False),
+        sa.Column("target", TEXT, nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("rank", sa.Integer(), nullable=False),
         sa.Column("tied_with", sa.Integer(), nullable=True),
@@ -282,15 +285,15 @@ def _measurements() -> None:
     op.create_table(
         "measurements",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("job", TEXT, nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("role", sa.Text(), nullable=False),
-        sa.Column("tier", sa.Text(), nullable=False),
+        sa.Column("role", TEXT, nullable=False),
+        sa.Column("tier", TEXT, nullable=False),
         sa.Column("token", sa.Integer(), nullable=False),
-        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
         sa.Column("final", sa.Integer(), nullable=True),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
-        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("verdict", TEXT, nullable=False),
         sa.Column("ratio", sa.Float(), nullable=False),
         sa.Column("ratio_low", sa.Float(), nullable=False),
         sa.Column("ratio_high", sa.Float(), nullable=False),
@@ -298,8 +301,8 @@ def _measurements() -> None:
         sa.Column("pairs", sa.Integer(), nullable=False),
         sa.Column("median_ms", sa.Float(), nullable=False),
         sa.Column("reference_ms", sa.Float(), nullable=False),
-        sa.Column("metric", sa.Text(), nullable=False),
-        sa.Column("split", sa.Text(), nullable=False),
+        sa.Column("metric", TEXT, nullable=False),
+        sa.Column("split", TEXT, nullable=False),
         sa.Column("samples", sa.Integer(), nullable=False),
         sa.Column("score", sa.Float(), nullable=False),
         sa.Column("reference_score", sa.Float(), nullable=False),
@@ -308,12 +311,12 @@ def _measurements() -> None:
         sa.Column("drop_high", sa.Float(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("peak_memory_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("artifact_sha256", sa.Text(), nullable=False),
-        sa.Column("host", sa.Text(), nullable=False),
-        sa.Column("runtime", sa.Text(), nullable=False),
-        sa.Column("machine_key", sa.Text(), nullable=False),
-        sa.Column("runtime_key", sa.Text(), nullable=False),
-        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("artifact_sha256", TEXT, nullable=False),
+        sa.Column("host", TEXT, nullable=False),
+        sa.Column("runtime", TEXT, nullable=False),
+        sa.Column("machine_key", TEXT, nullable=False),
+        sa.Column("runtime_key", TEXT, nullable=False),
+        sa.Column("summary", TEXT, nullable=False),
         sa.Column("outcomes", sa.LargeBinary(), nullable=False),
         sa.Column("weights", sa.LargeBinary(), nullable=False),
         sa.Column("record", sa.LargeBinary(), nullable=True),

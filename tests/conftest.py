@@ -1,0 +1,17 @@
+"""Fixtures for every folder of tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.postgres import PostgresServer, shared_server, stop_shared
+
+
+@pytest.fixture(scope="session")
+def postgres() -> PostgresServer:
+    """A private PostgreSQL server, one per pytest process, started when a test first asks for it."""
+    return shared_server()
+
+
+def pytest_unconfigure() -> None:
+    stop_shared()

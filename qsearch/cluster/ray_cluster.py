@@ -19,8 +19,8 @@ SLOT = "qsearch_slot"
 STORE_BYTES = 80_000_000
 #: seconds for a cluster's first answer
 ANSWER_S = 5.0
-#: Ray reads these when it is imported and when its servers start, so they are set before both
-_LOCAL = {
+#: what makes a cluster of our own; Ray reads it when it is imported and when its servers start
+LOCAL = {
     # workers measure; Ray's default is niceness 15, which an ordinary user cannot undo
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -52,7 +52,7 @@ class RayCluster:
         if address is None:
             self._start(slots)
         else:
-            _must_be_safe(address, allow_open)
+            must_be_safe(address, allow_open)
             self._join(address)
 
     def __enter__(self) -> RayCluster:
@@ -85,7 +85,7 @@ class RayCluster:
             self._folder = ""
 
     def _start(self, slots: int) -> None:
-        for name, value in _LOCAL.items():
+        for name, value in LOCAL.items():
             os.environ.setdefault(name, value)
         if os.environ.setdefault("RAY_AUTH_MODE", "token").lower() == "token" and not _has_token():
             # kept for the whole process: Ray's native part remembers the first token that it saw
@@ -96,7 +96,7 @@ class RayCluster:
             # a second pool of this process shares the cluster; whoever started it ends it
             return
         _must_demand_tokens()
-        self._folder = tempfile.mkdtemp(prefix="qsearch-ray-", dir=_short_folder())
+        self._folder = tempfile.mkdtemp(prefix="qsearch-ray-", dir=short_folder())
         self._connect(
             address="local",
             num_cpus=max(slots, os.cpu_count() or 1),
@@ -115,11 +115,11 @@ class RayCluster:
             )
 
     def _join(self, address: str) -> None:
-        _must_listen(address)
+        must_listen(address)
         import ray
 
         if not ray.is_initialized():
-            _must_answer(_meant(address))
+            must_answer(meant(address))
             self._connect(address=address)
 
     def _connect(self, **options: Any) -> None:
@@ -136,13 +136,13 @@ class RayCluster:
         self._owned = True
 
 
-def _must_listen(address: str) -> None:
+def must_listen(address: str) -> None:
     """Look before joining: where nobody listens, `ray.init` tries for minutes. Does not load Ray.
 
     Raises:
         Unreachable: nobody listens there.
     """
-    host, colon, port = _meant(address).rpartition(":")
+    host, colon, port = meant(address).rpartition(":")
     if not (colon and port.isdecimal()):
         return
     try:
@@ -151,7 +151,7 @@ def _must_listen(address: str) -> None:
         raise _unreachable(address, error) from error
 
 
-def _must_answer(address: str) -> None:
+def must_answer(address: str) -> None:
     """Look before joining: with a wrong token, too, `ray.init` tries for minutes.
 
     Raises:
@@ -185,7 +185,8 @@ def _must_demand_tokens() -> None:
         )
 
 
-def _meant(address: str) -> str:
+def meant(address: str) -> str:
+    """The address behind `auto`, where the environment says it."""
     return os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
 
 
@@ -197,17 +198,21 @@ def _unreachable(where: str, error: Exception) -> Unreachable:
     )
 
 
-def _short_folder() -> str:
+def short_folder() -> str:
     """Where Ray's files go: its sockets lie 86 characters below, and a socket's path has at most 107."""
     usual = tempfile.gettempdir()
     return usual if len(usual) <= 20 else "/tmp"  # noqa: S108 - mkdtemp makes a folder of our own in it
 
 
-def _must_be_safe(address: str, allow_open: bool) -> None:
+def must_be_safe(address: str, allow_open: bool) -> None:
+    """Refuse what is no cluster's address, and an open cluster of another host.
+
+    Raises:
+        Unsupported: names the address and what to do.
+    """
     if "://" in address:
-        raise Unsupported(
-            f"{address} is an address of the Ray client; expected host:port of the cluster itself, or auto"
-        )
+        whose = "Ray's dashboard" if address.startswith("http") else "the Ray client"
+        raise Unsupported(f"{address} is an address of {whose}; expected host:port of the cluster itself, or auto")
     host = address.rpartition(":")[0].strip("[]") or address
     loopback = host in ("auto", "local", "localhost", "::1") or host.startswith("127.")
     tokens = os.environ.get("RAY_AUTH_MODE", "").lower() == "token"

@@ -6,13 +6,18 @@
 NOTE: a piece is found again by what was asked, not by when: kind, order without paths, target and
 candidate in it. The seed of a measurement is left out, because it decides only which arm starts and
 a replay cannot start one; the seed that deals data counts.
+
+NOTE: which of several answers a piece gets is decided by how often it failed before, which the job's
+own rows say, and not by how often it was asked. A replayed job that is killed and resumed so gets what
+an unkilled one would have got.
 """
 
 from __future__ import annotations
 
 import json
+import mmap
+import os
 import shutil
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -24,10 +29,13 @@ from qsearch.contracts.errors import DataError, InputError, NotFound, Unreachabl
 from qsearch.contracts.pool import Pool, Slot
 from qsearch.contracts.target import Target
 from qsearch.contracts.work import Outcome, Work, WorkKind
+from qsearch.measure.full_disk import full_disk_named
 from workers.wire import read_outcome, read_work, write_outcome, write_work
 
 #: format of the file
 FORMAT = 1
+#: how the file begins, its keys being sorted
+_HEAD = b'{"qsearch":'
 #: what a kind of work leaves in its scratch folder
 _LEAVES = {WorkKind.MATERIALIZE: "splits", WorkKind.PREPARE: "prepared", WorkKind.VERIFY: "export"}
 #: folders of one machine; the digests beside them in the order say what is in them
@@ -57,6 +65,7 @@ class RecordingPool:
         self._works: dict[tuple[str, int], Work] = {}
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
+            _drop_torn_line(file)
             self._lines = file.open("a", encoding="utf-8")
         except OSError as error:
             raise UsageError(f"--record: cannot write {file}: {error.strerror}", "Name another file.") from error
@@ -111,8 +120,8 @@ class RecordingPool:
 class Recording:
     """A recorded file, as the answers of a `MemoryPool`.
 
-    A piece that was recorded several times (it failed, and was tried again) is answered in that order;
-    the last answer repeats.
+    A piece that was recorded several times (it failed, and was tried again) is answered in that order, by
+    its failures so far; the last answer repeats. Equal work has equal answers, whatever came between.
 
     Args:
         file: what a RecordingPool wrote.
@@ -124,7 +133,7 @@ class Recording:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._answers: dict[str, deque[Outcome]] = {}
+        self._answers: dict[str, list[Outcome]] = {}
         self.slots: tuple[Slot, ...] = ()
         try:
             with file.open(encoding="utf-8") as lines:
@@ -140,6 +149,7 @@ class Recording:
 
         Raises:
             NotFound: this was never recorded.
+            WorkFailed: DISK_FULL, there is no room for its files.
         """
         answers = self._answers.get(work_digest(work))
         if not answers:
@@ -147,10 +157,14 @@ class Recording:
                 f"{work.key}: this {work.kind} was never recorded in {self._file}",
                 f"It holds {len(self._answers)} pieces; replay the job that they were recorded from.",
             )
-        outcome = answers.popleft() if len(answers) > 1 else answers[0]
-        kept = _kept(self._file, work)
+        outcome = answers[min(work.failures, len(answers) - 1)]
+        kept, scratch = _kept(self._file, work), Path(work.scratch)
         if outcome.cause is None and kept.is_dir():
-            shutil.copytree(kept, work.scratch, dirs_exist_ok=True)
+            try:
+                with full_disk_named(scratch, scratch.parent):
+                    shutil.copytree(kept, scratch, dirs_exist_ok=True)
+            except OSError as error:
+                raise Unreachable(f"the files of {work.key} cannot be copied to {scratch}: {error}") from error
         return replace(outcome, key=work.key, token=work.token)
 
     def _read(self, number: int, line: str) -> None:
@@ -160,7 +174,7 @@ class Recording:
                 self._read_head(data)
                 return
             work, outcome = (json.dumps(data[name]) for name in ("work", "outcome"))
-            self._answers.setdefault(work_digest(read_work(work)), deque()).append(read_outcome(outcome))
+            self._answers.setdefault(work_digest(read_work(work)), []).append(read_outcome(outcome))
         except (ValueError, KeyError, TypeError, InputError) as error:
             raise DataError(f"{self._file}:{number}: expected a recorded piece of work: {error}") from error
 
@@ -168,6 +182,18 @@ class Recording:
         if not isinstance(data, Mapping) or data.get("recording") != FORMAT:
             raise DataError(f"expected a recording of format {FORMAT}, found {str(data)[:60]}")
         self.slots = tuple(from_data(Slot, slot) for slot in data["slots"])
+
+
+def _drop_torn_line(file: Path) -> None:
+    """Cut off what a killed process or a full disk left of a last line: what follows would be lost with it."""
+    if not file.is_file() or not file.stat().st_size:
+        return
+    with file.open("r+b") as lines, mmap.mmap(lines.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        size, end, head = len(whole), whole.rfind(b"\n") + 1, whole[: len(_HEAD)]
+        if not _HEAD.startswith(head):
+            raise UsageError(f"--record: {file} is there already and is no recording", "Name another file.")
+    if end < size:
+        os.truncate(file, end)
 
 
 def _kept(file: Path, work: Work) -> Path:

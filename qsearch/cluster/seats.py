@@ -74,6 +74,16 @@ class SeatedPool(ABC):
                 raise Unreachable("no worker can be started: " + ("; ".join(reasons) or "the pool has no slot"))
             self._wait(1.0)
 
+    def ready(self, timeout_s: float) -> bool:
+        """Whether there is a machine, after waiting up to `timeout_s` for the first. Raises Unreachable."""
+        self._must_be_open()
+        self._look()
+        if not self._slots() and any(seat.slot is None and not seat.broken for seat in self._seats):
+            self._wait(timeout_s)
+            self._look()
+            return bool(self._slots())
+        return bool(self.capacity())
+
     def submit(self, work: Work, target: Target) -> None:
         """Queue it; see the port."""
         self._waiting.add(work, target, self._slots() or self.capacity())

@@ -9,13 +9,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from qsearch.contracts.causes import RETRIES, Cause
 from qsearch.contracts.codec import digest_of
 from qsearch.contracts.desk import Watcher
-from qsearch.contracts.errors import Fenced, Interrupted, JobFailed, QSearchError, Unsupported
+from qsearch.contracts.errors import Fenced, Interrupted, JobFailed, QSearchError, Unreachable, Unsupported
 from qsearch.contracts.job import Job, JobState
 from qsearch.contracts.measurement import Measurement
 from qsearch.contracts.proposer import Proposer
@@ -28,18 +29,21 @@ from qsearch.search.stopping import plateau
 from qsearch.service import loop
 from qsearch.service.answers import Answers
 from qsearch.service.continuing import must_continue
+from qsearch.service.failing import error_data
 from qsearch.service.finals import run_finals
 from qsearch.service.holder import is_dead, this_holder
 from qsearch.service.preparing import Preparer, Ready, Where, expect
 from qsearch.service.signals import StopSignals
 from qsearch.service.tracking import Tracker
 from qsearch.service.workplace import Workplace
-from qsearch.service.workshop import Workshop
+from qsearch.service.workshop import Workshop, error_of
 from workers.slot_lock import LOCK_WAIT_S
 
 #: seconds a lease lives without renewal, and how often it is renewed
 LEASE_S = 60.0
 RENEW_S = 10.0
+#: how often the driver looks whether another process has asked it to stop
+LOOK_S = 1.0
 
 
 class Driver:
@@ -52,22 +56,29 @@ class Driver:
         self._watch = watch
         self._clock = clock
 
-    def drive(self, job: Job) -> Job:
+    def drive(self, job: Job, *, epoch: int | None = None) -> Job:
         """Prepare, search, finalize.
+
+        Args:
+            job: as it stands.
+            epoch: drive it under this epoch or not at all; None takes the next one, whatever it is.
 
         Returns:
             The job in state DONE.
 
         Raises:
-            Interrupted: the user stopped it (DONE, with what was measured) or cancelled it (CANCELLED).
+            Interrupted: the user stopped it (DONE, with what was measured) or cancelled it (CANCELLED);
+                its signal is 0 when that was asked through the ledger.
             Fenced: another driver holds or took the job.
+            Unreachable: the database, a disk or the cluster; the job is as far as it could be written.
             QSearchError: the job is FAILED, for this reason.
         """
-        self._lease = self._ledger.lease(job.id, this_holder(), LEASE_S, dead=is_dead)
+        self._lease = self._ledger.lease(job.id, this_holder(), LEASE_S, dead=is_dead, epoch=epoch)
         self._tracker = Tracker(self._ledger, job, self._watch, self._clock)
+        self._deaf = False
         with StopSignals(self._tracker.told_to_stop) as signals:
             self._signals = signals
-            self._renewed = self._clock()
+            self._renewed = self._looked = self._clock()
             workshop = Workshop(self._pool, self._place.scratch, self._heartbeat)
             try:
                 return self._drive(job, workshop)
@@ -76,14 +87,17 @@ class Driver:
             except Interrupted as interrupted:
                 self._end(JobState.CANCELLED, interrupted.message)
                 raise
+            except Unreachable as error:
+                self._end(JobState.FAILED, error.message, error)
+                raise Unreachable(error.message, _and_resume(error.hint, job)) from error
             except QSearchError as error:
-                self._end(JobState.FAILED, error.message)
+                self._end(JobState.FAILED, error.message, error)
                 raise
             except Exception as error:
-                self._end(JobState.FAILED, f"a bug of QSearch: {type(error).__name__}: {error}")
+                self._end(JobState.FAILED, f"a bug of QSearch: {type(error).__name__}: {error}", error)
                 raise
             finally:
-                self._ledger.release(self._lease)
+                self._release()
 
     def _drive(self, job: Job, workshop: Workshop) -> Job:
         self._enter(JobState.PREPARING, "reading the model")
@@ -95,13 +109,13 @@ class Driver:
             where = self._place_for(target)
             self._tracker.doing(f"preparing for {target.name}: samples, ranges, weights")
             ready = preparer.make_ready(job, target, inspection, where)
+            self._tell_damaged()
             must_continue(self._ledger, job, ready)
             self._ledger.save_prepared(self._lease, target.name, ready.materialized, ready.prepared)
             self._ready[target.name] = ready
         self._answers = Answers(self._ledger, job, {name: r.space for name, r in self._ready.items()})
         self._enter(JobState.SEARCHING, "searching")
-        # a job that was killed in its finals has searched; more trials would change what was finalized
-        why = "the search had ended" if job.state is JobState.FINALIZING else self._search(job)
+        why = "the search had ended" if self._had_searched(job) else self._search(job)
         if self._signals.count and not self._ledger.trials(job.id, [TrialState.DONE]):
             raise self._cancelled()
         self._must_have_results(job)
@@ -119,6 +133,15 @@ class Driver:
                 answered=job.id,
             )
         return ended
+
+    def _had_searched(self, job: Job) -> bool:
+        """Whether it was killed in its finals; more trials would change what was being finalized.
+
+        Of the log and not of the job's state: a second kill, while it was prepared anew, leaves PREPARING.
+        """
+        entered = [e.data.get("to") for e in self._ledger.events(job.id) if e.kind == "state"]
+        before = [state for state in entered if state not in (JobState.PREPARING, JobState.SEARCHING)]
+        return bool(before) and before[-1] == JobState.FINALIZING
 
     def _search(self, job: Job) -> str:
         """Run the loop to its end; the reason it ended."""
@@ -189,6 +212,7 @@ class Driver:
             # a slow kernel can be fifty times fp32's; beyond that the candidate has answered. What it may
             # wait for the machine's lock is no fault of its own.
             deadline_s=LOCK_WAIT_S + 180.0 + 50.0 * reference_s,
+            failures=sum(trial.failures.values()),
         )
         self._pool.submit(work, ready.target)
         self._tracker.doing(f"trial {number}: {trial.origin}")
@@ -200,7 +224,7 @@ class Driver:
             event = self._absorb(job, outcome)
             if event is not None:
                 events.append(event)
-        self._renew_if_due()
+        self._beat()
         self._tracker.tick()
         if self._signals.count > 1:
             return [loop.Cancel()]
@@ -226,6 +250,9 @@ class Driver:
                 self._after_finish(job, number)
             self._tracker.changed()
             return loop.Ended(number)
+        if outcome.cause is Cause.DISK_FULL:
+            # no failure is counted: the next driver finds the trial RUNNING and puts it back into the queue
+            raise error_of(outcome)
         cause = Cause.POLLUTED if found is not None else outcome.cause or Cause.INFRA
         message = outcome.message or "telemetry left too few undisturbed pairs"
         trial = self._ledger.fail(self._lease, number, token, cause, message, outcome.tail)
@@ -259,7 +286,7 @@ class Driver:
 
     def _heartbeat(self) -> None:
         """While waiting for work the job cannot go on without: a second Ctrl-C ends it."""
-        self._renew_if_due()
+        self._beat()
         self._tracker.tick()
         if self._signals.count > 1 or (self._signals.count == 1 and self._tracker.state is JobState.PREPARING):
             raise self._cancelled()
@@ -269,10 +296,14 @@ class Driver:
         words = f"job {job} is cancelled; what was measured is kept"
         return Interrupted(words, f"qsearch resume {job}", self._signals.last)
 
-    def _renew_if_due(self) -> None:
+    def _beat(self) -> None:
+        """Keep the lease; see what other processes have asked."""
         if self._clock() - self._renewed >= RENEW_S:
             self._lease = self._ledger.renew(self._lease, LEASE_S, searched_s=self._tracker.searched_s())
             self._renewed = self._clock()
+        if self._clock() - self._looked >= LOOK_S:
+            self._looked = self._clock()
+            self._signals.heed(self._ledger.job(self._lease.job, "").requested)
 
     def _place_for(self, target: Target) -> Where:
         slots = [s for s in self._pool.capacity() if not s.lacks(target)]
@@ -303,12 +334,39 @@ class Driver:
         self._tracker.entered(job, doing)
         return job
 
-    def _end(self, state: JobState, message: str) -> None:
-        """Leave the job in a state that tells why; a lost lease means somebody else says it."""
-        current = self._ledger.job(self._lease.job, "")
-        if not current.state.ended:
-            self._ledger.move(self._lease, state, message)
-            self._tracker.entered(replace(current, state=state, message=message), message)
+    def _end(self, state: JobState, message: str, error: Exception | None = None) -> None:
+        """Leave the job in a state that tells why; a lost lease means somebody else says it.
+
+        A database that does not answer leaves it as it is: a driver that is gone is seen to be gone.
+        """
+        try:
+            current = self._ledger.job(self._lease.job, "")
+            if not current.state.ended:
+                if error is not None:
+                    # whoever watches from another process ends as this one does
+                    self._ledger.note(self._lease, "error", error_data(error))
+                self._ledger.move(self._lease, state, message)
+                self._tracker.entered(replace(current, state=state, message=message), message)
+        except Unreachable:
+            self._deaf = True
+
+    def _release(self) -> None:
+        # A database that did not answer a moment ago is not waited for once more. The lease lapses by
+        # itself, on this host as soon as this process has ended.
+        if not self._deaf:
+            with suppress(Unreachable):
+                self._ledger.release(self._lease)
+
+    def _tell_damaged(self) -> None:
+        """Files of the store that were not what they had been; they have been made again."""
+        damaged = self._place.artifacts.damaged
+        while damaged:
+            self._ledger.note(self._lease, "damaged", {"message": damaged.pop(0).message})
+
+
+def _and_resume(hint: str, job: Job) -> str:
+    """What to do about it, and how to go on after that."""
+    return hint if "qsearch resume" in hint else f"{hint} Then: qsearch resume {job.id}".strip()
 
 
 def _key(job: Job, number: int) -> str:

@@ -12,15 +12,16 @@ from pathlib import Path
 
 from qsearch import __version__
 from qsearch.contracts.errors import QSearchError
-from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.views import Check
 from qsearch.contracts.work import BenchOrder, BenchResult, WorkKind
+from qsearch.service.heading import present_head
 from qsearch.service.preparing import expect
 from qsearch.service.workplace import Workplace
 from qsearch.spec.settings import Settings
 from qsearch.spec.targets import find_target
+from qsearch.store.sql_ledger import SqlLedger
 
 PARTS = ("onnxruntime", "onnx", "onnx-ir", "optuna", "ray", "sqlalchemy", "numpy", "torch")
 #: free bytes below which a job may fail to store what it prepares
@@ -29,13 +30,13 @@ ENOUGH_DISK = 2 << 30
 
 def doctor(
     settings: Settings,
-    ledger: Callable[[], Ledger],
+    ledger: Callable[[], SqlLedger],
     place: Callable[[], AbstractContextManager[Workplace]],
     *,
     self_test: bool,
 ) -> tuple[Check, ...]:
     """Every check, each with a finding and, where it is not ok, what to do."""
-    checks = [_versions(), _database(settings, ledger), _disk(settings)]
+    checks = [_versions(), _database(settings, ledger), _disk(settings), *_head(ledger)]
     try:
         with place() as workplace:
             slot = workplace.pool.capacity()[0]
@@ -60,13 +61,28 @@ def _versions() -> Check:
     return Check(name="versions", status=status, finding=", ".join(found), advice=advice)
 
 
-def _database(settings: Settings, ledger: Callable[[], Ledger]) -> Check:
+def _database(settings: Settings, ledger: Callable[[], SqlLedger]) -> Check:
     shown = settings.shown("database_url")
     try:
         jobs = ledger().jobs(limit=1)
     except QSearchError as error:
         return Check(name="database", status="problem", finding=f"{shown}: {error.message}", advice=error.hint)
     return Check(name="database", status="ok", finding=f"{shown}: {'in use' if jobs else 'no job yet'}")
+
+
+def _head(ledger: Callable[[], SqlLedger]) -> list[Check]:
+    """The local Ray head, where one lives: it takes memory, and a moment of the processors now and then."""
+    try:
+        head = present_head(ledger().uuid)
+    except QSearchError:
+        # a database that does not answer has said so above
+        return []
+    if head is None:
+        return []
+    finding = (
+        f"process {head.pid} at {head.address}, {len(head.drivers)} drivers; it ends {head.idle_s:g} s after the last"
+    )
+    return [Check(name="ray head", status="ok", finding=f"{finding}, or with: qsearch head stop")]
 
 
 def _disk(settings: Settings) -> Check:

@@ -69,8 +69,8 @@ def test_failures_are_replayed_in_order_and_the_last_answer_repeats(tmp_path: Pa
         pool.results(0.0)
     pool.close()
     again = Recording(file)
-    causes = [again.answer(replace(_materialize(tmp_path / "b"), token=token)).cause for token in (1, 2, 3)]
-    assert causes == [Cause.INFRA, None, None]
+    asked = [replace(_materialize(tmp_path / "b"), token=9, failures=failures) for failures in (0, 0, 1, 2)]
+    assert [again.answer(work).cause for work in asked] == [Cause.INFRA, Cause.INFRA, None, None]
 
 
 def test_what_was_never_recorded_is_refused_by_name(tmp_path: Path) -> None:
@@ -207,3 +207,25 @@ def _inspect(order: InspectOrder) -> Work:
 
 def _work(kind: WorkKind, key: str, order: Order, scratch: str) -> Work:
     return Work(kind=kind, key=key, token=1, order=order, scratch=scratch, deadline_s=60.0)
+
+
+def test_a_line_that_was_cut_short_is_dropped_before_more_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    for name in "ab":
+        pool = RecordingPool(MemoryPool(_write_splits), file)
+        pool.submit(_materialize(tmp_path / name), TARGET)
+        pool.results(0.0)
+        pool.close()
+        with file.open("a") as lines:
+            lines.write('{"outcome":{"cut')
+    RecordingPool(MemoryPool(_write_splits), file).close()
+    assert len(file.read_text().splitlines()) == 3
+    assert Recording(file).answer(_materialize(tmp_path / "c")).result == FACTS
+
+
+def test_a_file_of_somebody_else_is_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(b"weights")
+    with pytest.raises(UsageError, match="is no recording"):
+        RecordingPool(MemoryPool(_write_splits), file)
+    assert file.read_bytes() == b"weights"

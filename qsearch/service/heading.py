@@ -1,0 +1,77 @@
+"""The local Ray head of a database, as the use-cases see it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+from qsearch.cluster.ray_head import Head, HeadFolder, drivers_of, end_head, ensure_head, find_head
+from qsearch.contracts.errors import Unreachable
+from qsearch.contracts.views import HeadView
+from qsearch.spec.settings import Settings, heads_folder
+from qsearch.spec.units import parse_time
+
+#: settings that a head's processes must not take from whoever happened to start it
+_OURS = ("QSEARCH_DATABASE_URL", "QSEARCH_DATABASE_URL_FILE", "QSEARCH_ARTIFACTS", "QSEARCH_RAY_ADDRESS")
+
+
+def folder_of(database: str) -> HeadFolder:
+    """Where the papers of a database's head lie. Of this host: a home may be shared by several."""
+    return HeadFolder(heads_folder() / f"{socket.gethostname()}-{database}")
+
+
+def have_head(settings: Settings, database: str) -> tuple[Head, bool]:
+    """The head of a database, started when there is none, and whether it was.
+
+    Raises:
+        Unreachable: it cannot be started.
+    """
+    folder = folder_of(database).made()
+    # -P: the folder that somebody submits from must not be searched for modules
+    keeper = [sys.executable, "-P", "-m", "qsearch", "head", "keep", str(folder.path)]
+    idle_s = parse_time(settings.value("head_idle"))
+    environment = {name: value for name, value in os.environ.items() if name not in _OURS}
+    environment["QSEARCH_DATABASE_URL_FILE"] = str(folder.secret)
+    return ensure_head(folder, [*keeper, "--idle-s", f"{idle_s:g}"], environment, settings.value("database_url"))
+
+
+def keep_head(folder: str, idle_s: float) -> None:
+    """Be the process that keeps a head; returns when it has ended. Raises Unreachable."""
+    from qsearch.cluster.head_keeper import HeadKeeper
+
+    HeadKeeper(HeadFolder(Path(folder)), idle_s=idle_s).keep()
+
+
+def head_view(folder: HeadFolder, head: Head | None) -> HeadView | None:
+    """What there is to say of a head; one that answers no more has no drivers."""
+    if head is None:
+        return None
+    try:
+        drivers = drivers_of(folder, head)
+    except Unreachable:
+        drivers = ()
+    return HeadView(
+        pid=head.pid,
+        address=head.address,
+        dashboard=head.dashboard,
+        started=head.started,
+        idle_s=head.idle_s,
+        drivers=drivers,
+    )
+
+
+def present_head(database: str) -> HeadView | None:
+    """The head of a database, when one lives and answers."""
+    folder = folder_of(database)
+    return head_view(folder, find_head(folder))
+
+
+def end_present_head(database: str) -> HeadView | None:
+    """End the head of a database; what it was, None when none lived. Raises Unreachable."""
+    folder = folder_of(database)
+    # its drivers are asked for while there is somebody to ask
+    view = present_head(database)
+    ended = end_head(folder)
+    return view or head_view(folder, ended)

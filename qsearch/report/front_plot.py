@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from string import ascii_uppercase
 
-from qsearch.contracts.choices import Choice
-from qsearch.contracts.measurement import Accuracy
-from qsearch.contracts.verdict import Verdict
-from qsearch.contracts.views import FrontRow, FrontView
+from qsearch.contracts.views import FrontView
+from qsearch.report.front_scene import Role, Scene, Spot, Standing, scene_of, span
 from qsearch.report.limits import limits_remark
-from qsearch.report.numbers import drop_of, percent, size, speedup, speedup_of
-from qsearch.report.plot import Axis, Dot, beyond, draw
-from qsearch.report.trial_rows import shown_latency
-from qsearch.report.trials import by_speed, short
+from qsearch.report.numbers import drop_of, percent, size, speedup
+from qsearch.report.plot import Axis, Dot, draw
+from qsearch.report.trials import short
 
 _FP32, _UNIFORM, _PICK, _INFEASIBLE, _DOMINATED, _MORE, _POLLUTED = "◆", "▲", "★", "×", "·", "●", "?"
+_OWN = {Role.PICK: _PICK, Role.FP32: _FP32}
 _KEY = (
     f"{_PICK} pick   A B C front   a b c ties with it   {_FP32} fp32   {_UNIFORM} uniform   "
     f"{_DOMINATED} dominated   {_INFEASIBLE} infeasible   {_POLLUTED} polluted"
@@ -31,83 +29,72 @@ def front_plot(view: FrontView, *, width: int = 80, height: int = 24) -> list[st
     Raises:
         UsageError: the terminal is too small.
     """
-    rows = by_speed(view)
-    letters = _letters(rows)
-    dots = [_dot(row, letters) for row in rows]
-    x = Axis(name="speed-up over fp32, right is faster", tick=lambda value: f"{value:.4g}×")
-    y = Axis(name=f"drop of {view.metric} against fp32 on the search split, up is better", tick=_percent_tick)
+    scene = scene_of(view)
+    dots = [_dot(spot) for spot in scene.spots]
+    x = Axis(
+        name=scene.x_name,
+        tick=lambda value: f"{value:.4g}×",
+        shown=scene.across,
+        lines=tuple(limit.value for limit in scene.limits if limit.axis == "x"),
+    )
+    y = Axis(
+        name=scene.y_name,
+        tick=drop_tick,
+        shown=scene.down,
+        lines=tuple(limit.value for limit in scene.limits if limit.axis == "y"),
+    )
     lines = [f"{view.job} on {view.target}", "", *draw(dots, x=x, y=y, width=width, height=height)]
-    if not rows:
+    if not dots:
         return lines
-    outside = beyond(dots)
-    if outside:
-        lines.append(f"{outside} beyond the frame, drawn at its edge")
-    return [*lines, "", _KEY, "", *(_legend(row, letters) for row in rows if _told(row))]
+    if scene.outside:
+        lines.append(f"{scene.outside} beyond the frame, drawn at its edge")
+    return [*lines, "", _key(scene), "", *(_legend(spot) for spot in scene.spots if spot.told)]
 
 
-def _percent_tick(value: float) -> str:
+def drop_tick(value: float) -> str:
+    """A drop as an axis writes it: one decimal, two where one would hide it."""
     return percent(value) if abs(value) >= 0.00095 or value == 0 else percent(value, 2)
 
 
-def _letters(rows: list[FrontRow]) -> dict[str, str]:
-    members = [row.trial for row in rows if row.rank == 0]
-    return {trial: ascii_uppercase[i] if i < len(ascii_uppercase) else _MORE for i, trial in enumerate(members)}
+def _key(scene: Scene) -> str:
+    limits = [limit.text for limit in scene.limits if limit.seen]
+    return f"{_KEY}   ┄ {', '.join(limits)}" if limits else _KEY
 
 
-def _dot(row: FrontRow, letters: dict[str, str]) -> Dot:
-    gain, drop = speedup_of(shown_latency(row)), _search(row).drop
-    told = _told(row)
-    return Dot(
-        glyph=_glyph(row, letters),
-        x=(gain.value, gain.low, gain.high),
-        y=(drop.value, drop.low, drop.high),
-        weight=_weight(row),
-        bars=told and row.feasible,
-        framed=(row.feasible and row.rank < 2) or row.uniform == Choice.FP32.value or row.pick,
-    )
+def _dot(spot: Spot) -> Dot:
+    bars = spot.bars and spot.standing is Standing.FEASIBLE
+    return Dot(glyph=_glyph(spot), x=span(spot.x), y=span(spot.y), weight=spot.weight, bars=bars)
 
 
-def _glyph(row: FrontRow, letters: dict[str, str]) -> str:
-    if row.pick:
-        return _PICK
-    if row.uniform == Choice.FP32.value:
-        return _FP32
-    if row.result.latency.verdict is Verdict.POLLUTED:
-        return _POLLUTED
-    if not row.feasible:
-        return _INFEASIBLE
-    if row.rank == 0:
-        return letters[row.trial]
-    if row.uniform:
+def _letter(cluster: int) -> str:
+    return ascii_uppercase[cluster] if cluster < len(ascii_uppercase) else _MORE
+
+
+def _glyph(spot: Spot) -> str:
+    if spot.role in _OWN:
+        return _OWN[spot.role]
+    if spot.standing is not Standing.FEASIBLE:
+        return _POLLUTED if spot.standing is Standing.POLLUTED else _INFEASIBLE
+    if spot.row.rank == 0 and spot.cluster is not None:
+        return _letter(spot.cluster)
+    if spot.role is Role.UNIFORM:
         return _UNIFORM
-    return letters.get(row.tied_with, _MORE).lower() if row.rank == 1 else _DOMINATED
+    return _letter(spot.cluster).lower() if spot.row.rank == 1 and spot.cluster is not None else _DOMINATED
 
 
-def _weight(row: FrontRow) -> int:
-    order = (row.pick, row.uniform == Choice.FP32.value, row.rank == 0 and row.feasible, bool(row.uniform))
-    return next((len(order) - place for place, holds in enumerate(order) if holds), 0)
-
-
-def _told(row: FrontRow) -> bool:
-    return row.pick or bool(row.uniform) or row.rank == 0
-
-
-def _legend(row: FrontRow, letters: dict[str, str]) -> str:
-    gain = speedup_of(shown_latency(row))
+def _legend(spot: Spot) -> str:
+    row, glyph = spot.row, _glyph(spot)
+    letter = _letter(spot.cluster) if spot.cluster is not None else ""
     remarks = [
-        f"front {letters[row.trial]}" if row.rank == 0 and _glyph(row, letters) != letters[row.trial] else "",
+        f"front {letter}" if row.rank == 0 and letter and glyph != letter else "",
         f"uniform {row.uniform}" if row.uniform else "",
-        f"tie with {letters.get(row.tied_with, short(row.tied_with))}" if row.rank == 1 else "",
+        f"tie with {letter or short(row.tied_with)}" if row.rank == 1 else "",
         limits_remark(row),
     ]
     told = ", ".join(remark for remark in remarks if remark)
     parts = [
-        f"{_glyph(row, letters)} {short(row.trial):>4} {speedup(gain.value, gain.low, gain.high):<22}",
-        f"drop {drop_of(_search(row)):<28} {size(row.result.size_bytes):>9}",
+        f"{glyph} {short(row.trial):>4} {speedup(*span(spot.x)):<22}",
+        f"drop {drop_of(row.result.accuracy):<28} {size(row.result.size_bytes):>9}",
         told,
     ]
     return "  ".join(parts).rstrip()
-
-
-def _search(row: FrontRow) -> Accuracy:
-    return row.result.accuracy

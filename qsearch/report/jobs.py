@@ -29,6 +29,7 @@ def job_row(job: Job) -> Row:
         "budget_trials": job.spec.search.trials,
         "budget_time_s": job.spec.search.time_s,
         "searched_s": job.searched_s,
+        "requested": None if job.requested is None else job.requested.value,
         "message": job.message,
     }
 
@@ -57,7 +58,7 @@ def jobs_answer(jobs: Sequence[Job]) -> Answer:
 
 def status_answer(status: JobStatus) -> Answer:
     """A job with its progress and its answers so far."""
-    row = {**job_row(status.job), **_progress_row(status.progress)}
+    row = {**job_row(status.job), **_progress_row(status.progress), **_driver_row(status)}
     document = {
         **row,
         "trials": {state.value: number for state, number in status.progress.trials.items()},
@@ -84,6 +85,24 @@ def _progress_row(progress: Progress) -> Row:
     return {**states, "elapsed_s": progress.elapsed_s, "eta_s": progress.eta_s, "doing": progress.doing}
 
 
+def _driver_row(status: JobStatus) -> Row:
+    lease = status.lease
+    if lease is None:
+        return {"driver": None, "lease_until": None, "epoch": status.job.epoch}
+    return {"driver": lease.holder, "lease_until": moment(lease.until), "epoch": lease.epoch}
+
+
+def _driver(status: JobStatus) -> str:
+    """`HOST, process 4711, until 2026-01-01T00:00:00Z (epoch 2)`."""
+    lease = status.lease
+    if lease is None:
+        return "" if status.job.state.ended else "nobody"
+    parts = lease.holder.split("/")
+    # HOST/BOOT/PID/START; any other holder is told as it calls itself
+    who = f"{parts[0]}, process {parts[2]}" if len(parts) == 4 else lease.holder
+    return f"{who}, until {moment(lease.until)} (epoch {lease.epoch})"
+
+
 def _leader(leader: tuple[str, str, float, float, float, float]) -> dict[str, object]:
     target, trial, value, low, high, drop_search = leader
     return {
@@ -100,6 +119,8 @@ def _status_table(status: JobStatus) -> Table:
     pairs = [
         ("state", job.state.value),
         ("doing", "" if job.state.ended else progress.doing),
+        ("driver", _driver(status)),
+        ("asked to", "" if job.requested is None else job.requested.value),
         ("message", job.message),
         ("model", model_text(job.spec.model)),
         ("targets", ", ".join(target.name for target in job.spec.targets)),

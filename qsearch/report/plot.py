@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qsearch.contracts.errors import UsageError
+from qsearch.report.ranges import Range, Span
 
 _MARGIN = 10
 _TICK_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
@@ -19,14 +20,12 @@ class Dot:
     #: one character
     glyph: str
     #: estimate, low, high
-    x: tuple[float, float, float]
-    y: tuple[float, float, float]
+    x: Span
+    y: Span
     #: higher is drawn over lower
     weight: int
     #: draw the intervals too
     bars: bool
-    #: the axes are chosen so that it is seen; others may lie beyond and are drawn at the edge
-    framed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +35,10 @@ class Axis:
     name: str
     #: a tick's value → its text, at most 8 characters
     tick: Callable[[float], str]
+    #: what is shown of it; dots beyond are drawn at the edge
+    shown: Range
+    #: values where a line is drawn across, where they are shown
+    lines: tuple[float, ...] = ()
 
 
 def draw(dots: Sequence[Dot], *, x: Axis, y: Axis, width: int = 80, height: int = 24) -> list[str]:
@@ -51,9 +54,9 @@ def draw(dots: Sequence[Dot], *, x: Axis, y: Axis, width: int = 80, height: int 
     if not dots:
         return ["nothing is measured yet"]
     columns, lines = width - _MARGIN, height - 4
-    across = _Scale.over([dot.x for dot in dots if dot.framed] or [dot.x for dot in dots], columns)
-    down = _Scale.over([dot.y for dot in dots if dot.framed] or [dot.y for dot in dots], lines)
+    across, down = _Scale(x.shown, columns), _Scale(y.shown, lines)
     grid = [[" "] * columns for _ in range(lines)]
+    _lines(grid, x, y, across, down)
     for dot in dots:
         if dot.bars:
             _bars(grid, dot, across, down)
@@ -62,43 +65,30 @@ def draw(dots: Sequence[Dot], *, x: Axis, y: Axis, width: int = 80, height: int 
     return [f"{y.name} ↓", *_body(grid, down, y), *_foot(across, x, columns)]
 
 
-def beyond(dots: Sequence[Dot]) -> int:
-    """How many dots `draw` would put at the edge because they lie outside the frame."""
-    framed = [dot for dot in dots if dot.framed]
-    if not framed:
-        return 0
-    across, down = _Scale.over([dot.x for dot in framed], 100), _Scale.over([dot.y for dot in framed], 100)
-    return sum(not (across.holds(dot.x[0]) and down.holds(dot.y[0])) for dot in dots)
-
-
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    low: float
-    high: float
+    shown: Range
     cells: int
 
-    @classmethod
-    def over(cls, spans: Sequence[tuple[float, float, float]], cells: int) -> _Scale:
-        ends = [value for span in spans for value in span if math.isfinite(value)]
-        low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
-        pad = (high - low) * 0.04 or max(abs(high) * 0.05, 1e-3)
-        return cls(low - pad, high + pad, cells)
-
     def cell(self, value: float) -> int:
-        if math.isnan(value):
-            return self.cells - 1
-        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
-        return min(int(share * self.cells), self.cells - 1)
-
-    def holds(self, value: float) -> bool:
-        return self.low <= value <= self.high
+        return min(int(self.shown.share(self.shown.clamped(value)) * self.cells), self.cells - 1)
 
     def ticks(self, wanted: int) -> list[float]:
-        raw = (self.high - self.low) / wanted
+        raw = (self.shown.high - self.shown.low) / wanted
         scale = 10.0 ** math.floor(math.log10(raw))
         step = next(each * scale for each in _TICK_STEPS if each * scale >= raw * 0.999)
-        first = math.ceil(self.low / step)
-        return [index * step for index in range(first, math.floor(self.high / step) + 1)]
+        first = math.ceil(self.shown.low / step)
+        return [index * step for index in range(first, math.floor(self.shown.high / step) + 1)]
+
+
+def _lines(grid: list[list[str]], x: Axis, y: Axis, across: _Scale, down: _Scale) -> None:
+    for value in y.lines:
+        if y.shown.holds(value):
+            grid[down.cell(value)] = ["┄"] * across.cells
+    for value in x.lines:
+        if x.shown.holds(value):
+            for row in grid:
+                row[across.cell(value)] = "┆"
 
 
 def _bars(grid: list[list[str]], dot: Dot, across: _Scale, down: _Scale) -> None:

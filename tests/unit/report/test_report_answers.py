@@ -15,8 +15,10 @@ from qsearch.contracts.verdict import Verdict
 from qsearch.report.answer import Answer
 from qsearch.report.bests import best_answer, versus_text
 from qsearch.report.checks import checks_answer
+from qsearch.report.evaluation import evaluation_answer
 from qsearch.report.exports import receipt_answer, verdict
 from qsearch.report.jobs import jobs_answer, status_answer
+from qsearch.report.layers import layers_answer
 from qsearch.report.models import bench_answer, inspection_answer
 from qsearch.report.plans import plan_answer, possible, spec_answer
 from qsearch.report.progress import fraction_done, progress_line
@@ -32,12 +34,14 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
     "running": lambda: status_answer(records.status(bests=(), progress=records.progress())),
     "trials": lambda: trials_answer("j1", [*records.front().rows, records.failed()]),
     "pareto": lambda: fronts_answer([records.front()]),
+    "layers": lambda: layers_answer(records.layers()),
     "best": lambda: best_answer(records.best()),
     "early": lambda: best_answer(records.best(drop=None, versus_uniform=None, feasible=False)),
     "trial": lambda: trial_answer(records.shown()),
     "failed": lambda: trial_answer(records.failed()),
     "model": lambda: inspection_answer("m.onnx", records.inspection()),
     "timings": lambda: bench_answer(records.bench()),
+    "evaluation": lambda: evaluation_answer(records.evaluation()),
     "spec": lambda: spec_answer(records.job().spec),
     "plan": lambda: plan_answer(records.plan("unwise")),
     "export": lambda: receipt_answer(records.receipt()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,13 +10,22 @@ import report_records as records
 
 from qsearch.contracts.errors import UsageError
 from qsearch.report.front_plot import front_plot
-from qsearch.report.plot import Axis, Dot, beyond, draw
+from qsearch.report.plot import Axis, Dot, draw
+from qsearch.report.ranges import Range
 
-AXIS = Axis(name="axis", tick=lambda value: f"{value:.3g}")
+
+def axis(shown: Range, *lines: float) -> Axis:
+    return Axis(name="axis", tick=lambda value: f"{value:.3g}", shown=shown, lines=lines)
 
 
-def dot(glyph: str, x: float, y: float, *, framed: bool = True, bars: bool = False) -> Dot:
-    return Dot(glyph=glyph, x=(x, x - 0.2, x + 0.2), y=(y, y - 0.2, y + 0.2), weight=1, bars=bars, framed=framed)
+def drawn(dots: Sequence[Dot], width: int = 60, height: int = 20) -> list[str]:
+    """All dots framed."""
+    x, y = Range.over([dot.x for dot in dots]), Range.over([dot.y for dot in dots])
+    return draw(dots, x=axis(x), y=axis(y), width=width, height=height)
+
+
+def dot(glyph: str, x: float, y: float, *, bars: bool = False) -> Dot:
+    return Dot(glyph=glyph, x=(x, x - 0.2, x + 0.2), y=(y, y - 0.2, y + 0.2), weight=1, bars=bars)
 
 
 def place(lines: list[str], glyph: str) -> tuple[int, int]:
@@ -24,47 +34,53 @@ def place(lines: list[str], glyph: str) -> tuple[int, int]:
 
 
 def test_right_is_faster_and_up_is_less_drop() -> None:
-    lines = draw([dot("P", 1, 0), dot("Q", 2, 5)], x=AXIS, y=AXIS, width=60, height=20)
+    lines = drawn([dot("P", 1, 0), dot("Q", 2, 5)])
     (p_row, p_column), (q_row, q_column) = place(lines, "P"), place(lines, "Q")
     assert p_row < q_row
     assert p_column < q_column
 
 
 def test_size_is_kept() -> None:
-    lines = draw([dot("P", 1, 0, bars=True), dot("Q", 2, 5)], x=AXIS, y=AXIS, width=60, height=20)
+    lines = drawn([dot("P", 1, 0, bars=True), dot("Q", 2, 5)])
     assert len(lines) == 20
     assert max(map(len, lines)) <= 60
 
 
 def test_intervals_are_drawn_through_the_dot() -> None:
-    lines = draw([dot("P", 1, 0, bars=True), dot("Q", 2, 1)], x=AXIS, y=AXIS, width=60, height=20)
+    lines = drawn([dot("P", 1, 0, bars=True), dot("Q", 2, 1)])
     row, column = place(lines, "P")
     assert lines[row][column - 1] == lines[row][column + 1] == "─"
     assert lines[row + 1][column] == "│"
 
 
 def test_what_lies_beyond_the_frame_is_drawn_at_its_edge_and_counted() -> None:
-    dots = [dot("P", 1, 0), dot("Q", 2, 1), dot("Z", 0.1, 90, framed=False)]
-    lines = draw(dots, x=AXIS, y=AXIS, width=60, height=20)
+    dots = [dot("P", 1, 0), dot("Q", 2, 1), dot("Z", 0.1, 90)]
+    shown = axis(Range(0.5, 2.5)), axis(Range(-0.3, 1.3))
+    lines = draw(dots, x=shown[0], y=shown[1], width=60, height=20)
     assert place(lines, "Z")[1] < place(lines, "P")[1]
     assert place(lines, "Z")[0] == 16
-    assert beyond(dots) == 1
+
+
+def test_limits_are_lines_across_and_only_where_they_are_shown() -> None:
+    lines = draw([dot("P", 1, 0)], x=axis(Range(0, 2), 1.5, 3), y=axis(Range(-1, 1), 0.5, 7), width=60, height=20)
+    assert sum("┄" in line for line in lines) == 1
+    assert all(line.count("┆") == 1 for line in lines[1:17])
 
 
 def test_one_point_and_no_points() -> None:
-    alone = Dot(glyph="P", x=(1, 1, 1), y=(0, 0, 0), weight=0, bars=True, framed=True)
-    assert any("P" in line for line in draw([alone], x=AXIS, y=AXIS))
-    assert draw([], x=AXIS, y=AXIS) == ["nothing is measured yet"]
+    alone = Dot(glyph="P", x=(1, 1, 1), y=(0, 0, 0), weight=0, bars=True)
+    assert any("P" in line for line in drawn([alone]))
+    assert drawn([]) == ["nothing is measured yet"]
 
 
 def test_not_a_number_and_infinity_are_drawn_somewhere() -> None:
-    odd = Dot(glyph="P", x=(1, 0.5, float("inf")), y=(float("nan"),) * 3, weight=0, bars=True, framed=True)
-    assert any("P" in line for line in draw([odd], x=AXIS, y=AXIS))
+    odd = Dot(glyph="P", x=(1, 0.5, float("inf")), y=(float("nan"),) * 3, weight=0, bars=True)
+    assert any("P" in line for line in drawn([odd]))
 
 
 def test_too_small_is_refused() -> None:
     with pytest.raises(UsageError, match="40 × 10"):
-        draw([dot("P", 1, 0)], x=AXIS, y=AXIS, width=39)
+        drawn([dot("P", 1, 0)], width=39)
 
 
 def test_a_front_marks_pick_baselines_ties_and_infeasible() -> None:

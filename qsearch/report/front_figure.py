@@ -1,0 +1,261 @@
+"""A front as a plotly figure: plain data that plotly.js draws. Pure; nothing here imports plotly.
+
+NOTE: what lies beyond the frame is there twice: at the edge while the front is framed, and where it
+really is once the reader asks for all trials; a mark at a place that is not its own must not be seen
+without the tip that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from qsearch.report import front_words as words
+from qsearch.report.escaping import visible
+from qsearch.report.front_labels import Room, placed_labels
+from qsearch.report.front_scene import Limit, Role, Scene, Spot, Standing
+from qsearch.report.front_style import GREY, INK, KEY_NAMES, PALE, PAPER, QUIET, Look, cluster_colour, key_name, look
+from qsearch.report.ranges import Range
+
+Trace = dict[str, Any]
+_SYMBOLS = {
+    "star": "star",
+    "diamond": "diamond",
+    "triangle": "triangle-up",
+    "circle": "circle",
+    "cross": "x-thin",
+    "asterisk": "asterisk",
+}
+#: of the drawing, CSS pixels; it may be drawn wider
+WIDE, HIGH = 1000, 560
+_MARGIN = {"l": 70, "r": 24, "t": 34, "b": 96}
+_FONT = 12
+#: CSS pixels of a point, and a little, for a screen is further away than paper
+_PIXELS = 1.5
+
+
+def figure(scene: Scene) -> dict[str, Any]:
+    """`data` and `layout` for `Plotly.newPlot`; equal scenes give equal figures."""
+    inside = [spot for spot in scene.spots if spot.placed and scene.beyond(spot) == (0, 0)]
+    beyond = [spot for spot in scene.spots if spot.placed and scene.beyond(spot) != (0, 0)]
+    always = [*_ties(scene), *_bars(scene, inside), *_marks(scene, inside)]
+    edge = [*_marks(scene, beyond), *_tips(scene, beyond)]
+    far = [{**trace, "visible": False} for trace in _marks(scene, beyond, true=True)]
+    for seen_together in (edge, far):
+        _name_once([*always, *seen_together])
+    layout = _layout(scene)
+    if beyond:
+        counts = len(always), len(edge), len(far)
+        layout["updatemenus"] = [_switch(scene, counts)]
+    return {"data": [*always, *edge, *far], "layout": layout}
+
+
+def _texts(scene: Scene) -> dict[str, tuple[str, str]]:
+    """Trial → its label and on which side of the mark it stands, in plotly's words."""
+    room = Room(
+        letter=_FONT * 0.58 / (WIDE - _MARGIN["l"] - _MARGIN["r"]),
+        line=_FONT * 1.4 / (HIGH - _MARGIN["t"] - _MARGIN["b"]),
+        gap=12 / (WIDE - _MARGIN["l"] - _MARGIN["r"]),
+    )
+    found = {}
+    for spot, (across, up) in placed_labels(scene, room):
+        text = _safe(words.label(spot))
+        side = f"{('bottom', 'middle', 'top')[up + 1]} {('left', 'center', 'right')[across + 1]}"
+        found[spot.row.trial] = (f"<b>{text}</b>" if spot.role is Role.PICK else text, side)
+    return found
+
+
+def _ties(scene: Scene) -> list[Trace]:
+    by_cluster: dict[int | None, list[int]] = {}
+    for tie, member in scene.ties:
+        if scene.spots[tie].placed and scene.spots[member].placed:
+            by_cluster.setdefault(scene.spots[member].cluster, []).extend((tie, member))
+    traces = []
+    for cluster, ends in by_cluster.items():
+        at = [_xy(scene, scene.spots[end]) for end in ends]
+        traces.append(_lines(at, cluster_colour(cluster), 1.6, opacity=0.45))
+    return traces
+
+
+def _bars(scene: Scene, spots: Sequence[Spot]) -> list[Trace]:
+    by_colour: dict[str, list[tuple[float, float]]] = {}
+    for spot in spots:
+        if spot.bars:
+            x, y = _xy(scene, spot)
+            left, right = (scene.across.clamped(end) for end in (spot.x.low, spot.x.high))
+            low, high = (scene.down.clamped(end) * 100 for end in (spot.y.low, spot.y.high))
+            by_colour.setdefault(look(spot).colour, []).extend([(left, y), (right, y), (x, low), (x, high)])
+    return [_lines(ends, colour, 1.5, opacity=0.5) for colour, ends in by_colour.items()]
+
+
+def _marks(scene: Scene, spots: Sequence[Spot], *, true: bool = False) -> list[Trace]:
+    """One trace per kind of mark, so that the legend can hide it; `true` draws where the estimates are."""
+    texts = _texts(scene)
+    traces = []
+    for name in KEY_NAMES:
+        mine = sorted((spot for spot in spots if key_name(spot) == name), key=lambda spot: spot.weight)
+        if not mine:
+            continue
+        at = [(spot.x.value, spot.y.value * 100) if true else _xy(scene, spot) for spot in mine]
+        said = [texts.get(spot.row.trial, ("", "top right")) for spot in mine]
+        feasible = [spot.standing is Standing.FEASIBLE for spot in mine]
+        traces.append(
+            {
+                **_scatter(at),
+                "mode": "markers+text",
+                "name": name,
+                "legendgroup": name,
+                "legendrank": 1000 + KEY_NAMES.index(name),
+                "marker": _marker([look(spot) for spot in mine]),
+                "text": [text for text, _ in said],
+                "textposition": [side for _, side in said],
+                "textfont": {"color": [INK if ok else QUIET for ok in feasible], "size": _FONT},
+                "customdata": ["<br>".join(_safe(line) for line in words.hover(spot, scene)) for spot in mine],
+                "hovertemplate": "%{customdata}<extra></extra>",
+            }
+        )
+    return traces
+
+
+def _marker(looks: Sequence[Look]) -> dict[str, Any]:
+    return {
+        "symbol": [_SYMBOLS[seen.shape] for seen in looks],
+        "color": [seen.fill for seen in looks],
+        "size": [seen.size * _PIXELS for seen in looks],
+        "line": {
+            "color": [seen.outline for seen in looks],
+            "width": [1.0 if seen.outline == PAPER else 1.8 for seen in looks],
+        },
+        "opacity": 1,
+    }
+
+
+def _tips(scene: Scene, spots: Sequence[Spot]) -> list[Trace]:
+    """A small tip at the edge beyond which a trial lies."""
+    at, symbols = [], []
+    for spot in spots:
+        (across, down), (x, y) = scene.beyond(spot), _xy(scene, spot)
+        if across:
+            at.append((scene.across.low if across < 0 else scene.across.high, y))
+            symbols.append("triangle-left" if across < 0 else "triangle-right")
+        if down:
+            at.append((x, 100 * (scene.down.low if down < 0 else scene.down.high)))
+            symbols.append("triangle-up" if down < 0 else "triangle-down")
+    marker = {"symbol": symbols, "color": GREY, "size": 7}
+    return [{**_scatter(at), "mode": "markers", "marker": marker, "hoverinfo": "skip"}] if at else []
+
+
+def _name_once(traces: Sequence[Trace]) -> None:
+    named: set[str] = set()
+    for trace in traces:
+        name = trace.get("name", "")
+        if name and name not in named:
+            trace["showlegend"] = True
+            named.add(name)
+
+
+def _lines(ends: Sequence[tuple[float, float]], colour: str, width: float, opacity: float) -> Trace:
+    """Each two ends are a line."""
+    at: list[tuple[float | None, float | None]] = []
+    for start, end in zip(ends[::2], ends[1::2], strict=True):
+        at += [start, end, (None, None)]
+    line = {"color": colour, "width": width}
+    return {**_scatter(at), "mode": "lines", "line": line, "opacity": opacity, "hoverinfo": "skip"}
+
+
+def _scatter(at: Sequence[tuple[float | None, float | None]]) -> Trace:
+    return {
+        "type": "scatter",
+        "x": [x for x, _ in at],
+        "y": [y for _, y in at],
+        "showlegend": False,
+        "cliponaxis": False,
+    }
+
+
+def _xy(scene: Scene, spot: Spot) -> tuple[float, float]:
+    x, y = scene.position(spot)
+    return x, y * 100
+
+
+def _layout(scene: Scene) -> dict[str, Any]:
+    axis = {"gridcolor": PALE, "zeroline": False, "linecolor": GREY, "showline": True, "ticks": "", "color": QUIET}
+    x = {
+        "range": _ends(scene.across),
+        "ticksuffix": "×",
+        "title": {"text": f"{_safe(scene.x_name)} →", "standoff": 8},
+    }
+    # more drop is further down, so that better is up and right
+    y = {"range": _ends(scene.down, 100)[::-1], "ticksuffix": " %"}
+    return {
+        "xaxis": axis | x,
+        "yaxis": axis | y,
+        "height": HIGH,
+        "margin": _MARGIN,
+        "paper_bgcolor": PAPER,
+        "plot_bgcolor": PAPER,
+        "font": {"family": "system-ui, sans-serif", "size": _FONT, "color": INK},
+        "hoverlabel": {"align": "left", "bgcolor": PAPER, "bordercolor": GREY, "font": {"color": INK}},
+        "legend": {"orientation": "h", "x": 0, "y": -0.13, "font": {"color": QUIET}},
+        "shapes": [_rule(limit) for limit in scene.limits if limit.seen],
+        "annotations": [_y_title(scene), *(_rule_text(limit) for limit in scene.limits if limit.seen)],
+        "dragmode": "zoom",
+    }
+
+
+def _y_title(scene: Scene) -> dict[str, Any]:
+    place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom", "yshift": 6}
+    return {**place, "text": f"{_safe(scene.y_name)} ↑", "showarrow": False, "font": {"color": QUIET}}
+
+
+def _rule(limit: Limit) -> dict[str, Any]:
+    other = "y" if limit.axis == "x" else "x"
+    value = limit.value * (100 if limit.axis == "y" else 1)
+    along = {f"{limit.axis}0": value, f"{limit.axis}1": value, f"{other}0": 0, f"{other}1": 1}
+    line = {"color": QUIET, "width": 1.2, "dash": "dash"}
+    return {"type": "line", "layer": "between", f"{limit.axis}ref": limit.axis, f"{other}ref": "paper", **along} | {
+        "line": line
+    }
+
+
+def _rule_text(limit: Limit) -> dict[str, Any]:
+    upright = limit.axis == "x"
+    place = {"x": limit.value, "y": 0, "xref": "x", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
+    if not upright:
+        place = {"x": 1, "y": limit.value * 100, "xref": "paper", "yref": "y", "xanchor": "right", "yanchor": "bottom"}
+    return {**place, "text": f"<i>{_safe(limit.text)}</i>", "showarrow": False, "font": {"color": QUIET}}
+
+
+def _switch(scene: Scene, counts: tuple[int, int, int]) -> dict[str, Any]:
+    """Two buttons: the front, framed; and all trials where they really are."""
+    always, edge, far = counts
+    placed = [spot for spot in scene.spots if spot.placed]
+    all_x = Range.over([(spot.x.value,) * 3 for spot in placed] + [(scene.across.low,) * 3, (scene.across.high,) * 3])
+    all_y = Range.over([(spot.y.value,) * 3 for spot in placed] + [(scene.down.low,) * 3, (scene.down.high,) * 3])
+    views = (
+        ("the front", (True, False), scene.across, scene.down),
+        ("all trials", (False, True), all_x, all_y),
+    )
+    buttons = [
+        {
+            "label": label,
+            "method": "update",
+            "args": [
+                {"visible": [True] * always + [at_edge] * edge + [at_home] * far},
+                {"xaxis.range": _ends(x), "yaxis.range": _ends(y, 100)[::-1]},
+            ],
+        }
+        for label, (at_edge, at_home), x, y in views
+    ]
+    place = {"x": 1, "y": -0.13, "xanchor": "right", "yanchor": "top", "direction": "right", "type": "buttons"}
+    return {**place, "buttons": buttons, "bordercolor": GREY, "font": {"color": QUIET}}
+
+
+def _ends(shown: Range, factor: float = 1.0) -> list[float]:
+    return [shown.low * factor, shown.high * factor]
+
+
+def _safe(text: str) -> str:
+    """Plotly reads a little HTML in its texts; names must not be read so."""
+    return escape(visible(text))

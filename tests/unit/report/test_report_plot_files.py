@@ -1,0 +1,147 @@
+"""Fronts written to real files and read back: a page that needs nothing else, pictures that show something."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import report_records as records
+
+from qsearch.contracts.errors import UsageError
+from qsearch.contracts.job import Constraints, DropLimit
+from qsearch.contracts.views import FrontView
+from qsearch.report.front_figure import figure
+from qsearch.report.front_html import front_html
+from qsearch.report.front_scene import scene_of
+from qsearch.report.plot_files import write_plot
+
+EVIL = "</script><script>alert(1)</script>$x_1$ <a href='http://x'>\x1b[2J"
+
+
+def view(**changes: Any) -> FrontView:
+    asked = Constraints(drop=DropLimit(amount=0.01, relative=True))
+    return records.front(**{"constraints": asked, "origin": records.origin(), **changes})
+
+
+class Loads(HTMLParser):
+    """Collects what a page would fetch, and its parts."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.fetched: list[str] = []
+        self.tags: list[str] = []
+        self.text: list[str] = []
+        self.policy = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        told = dict(attrs)
+        self.fetched += [str(told[name]) for name in ("src", "href", "data", "action", "poster") if name in told]
+        if told.get("http-equiv") == "Content-Security-Policy":
+            self.policy = str(told["content"])
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def parsed(page: str) -> Loads:
+    seen = Loads()
+    seen.feed(page)
+    seen.close()
+    return seen
+
+
+def drawn_of(page: str) -> list[Any]:
+    """The arguments of Plotly.newPlot: data, layout, configuration."""
+    call = page[page.rindex('Plotly.newPlot("front", ') :].partition("</script>")[0]
+    arguments = call.removeprefix('Plotly.newPlot("front", ').rstrip().removesuffix(");")
+    return list(json.loads(f"[{arguments}]"))
+
+
+def test_the_page_fetches_nothing_and_holds_library_data_title_and_table(tmp_path: Path) -> None:
+    file = tmp_path / "front.html"
+    write_plot(view(), file)
+    page = file.read_text(encoding="utf-8")
+    seen = parsed(page)
+    assert seen.fetched == []
+    assert "default-src 'none'" in seen.policy
+    assert seen.tags.count("script") == 2
+    assert seen.tags.count("tr") == 8
+    text = " ".join(seen.text)
+    assert "minilm on cpu-1thread" in text
+    assert "The pick is j1/4: speed-up 1.58× [1.56, 1.60], held-out drop 0.6 %" in text
+    assert "Imagined CPU" in text
+    assert "plotly.js v" in page
+    data, layout, config = drawn_of(page)
+    hovers = " ".join(line for trace in data for line in trace.get("customdata", []))
+    assert all(f"j1/{number}" in hovers for number in range(7))
+    assert layout["yaxis"]["range"][0] > layout["yaxis"]["range"][1], "up is less drop"
+    assert config["displaylogo"] is False
+
+
+def test_what_lies_beyond_is_at_the_edge_or_at_its_place_but_never_both() -> None:
+    drawn = figure(scene_of(view()))
+    framed, everything = (button["args"] for button in drawn["layout"]["updatemenus"][0]["buttons"])
+    shown = [trace.get("visible", True) for trace in drawn["data"]]
+    assert framed[0]["visible"] == shown
+    assert [not (a and b) for a, b in zip(framed[0]["visible"], everything[0]["visible"], strict=True)].count(True) >= 2
+    assert everything[1]["xaxis.range"][0] < 0.5
+    assert everything[1]["yaxis.range"][0] > 90
+    lone = figure(scene_of(view(rows=records.front().rows[3:5])))
+    assert "updatemenus" not in lone["layout"]
+
+
+def test_the_figure_is_one_that_plotly_knows() -> None:
+    graph_objects = pytest.importorskip("plotly.graph_objects")
+    drawn = figure(scene_of(view(constraints=Constraints(drop=DropLimit(amount=0.01, relative=True), latency_ms=8))))
+    assert len(graph_objects.Figure(drawn).data) == len(drawn["data"])
+
+
+def test_names_cannot_leave_their_place_in_the_page() -> None:
+    rows = tuple(replace(row, trial=f"{EVIL}/{row.result.trial.number}") for row in view().rows)
+    evil = view(target=EVIL, metric=EVIL, job=EVIL, origin=records.origin(name=EVIL, cpu=EVIL), rows=rows)
+    page = front_html(scene_of(evil), "/* the library */")
+    seen = parsed(page)
+    assert seen.tags.count("script") == 2
+    assert seen.fetched == []
+    assert "\x1b" not in page
+    assert "alert(1)" in " ".join(seen.text)
+    assert not re.search(r"<a\b", page.lower())
+
+
+def test_pictures_show_something_and_equal_fronts_are_equal_files(tmp_path: Path) -> None:
+    """One test for all kinds: matplotlib takes seconds to import, once per process."""
+    from matplotlib.image import imread
+
+    evil = view(target=EVIL, metric=EVIL, origin=records.origin(name="$broken_{math$", cpu=EVIL))
+    for suffix, head in ((".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")):
+        write_plot(view(), tmp_path / f"front{suffix}")
+        assert (tmp_path / f"front{suffix}").read_bytes().startswith(head)
+    write_plot(view(), tmp_path / "again.svg")
+    assert (tmp_path / "again.svg").read_bytes() == (tmp_path / "front.svg").read_bytes()
+    write_plot(evil, tmp_path / "evil.svg")
+    pixels = imread(tmp_path / "front.png")
+    assert pixels.shape == (1024, 1440, 4)
+    assert len(np.unique((pixels[..., :3] @ [1, 256, 65536]).round())) > 50
+    blank = (pixels[..., :3] == 1.0).all(-1).mean()
+    assert 0.5 < blank < 0.99
+    assert b"http://" not in re.sub(rb'(xmlns(:\w+)?|rdf:resource)="[^"]*"', b"", _svg_body(tmp_path / "front.svg"))
+    write_plot(view(rows=view().rows[:1], best=None), tmp_path / "one.svg")
+
+
+def _svg_body(file: Path) -> bytes:
+    return file.read_bytes().partition(b"<svg")[2]
+
+
+def test_nothing_to_draw_and_nowhere_to_write_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing to draw"):
+        write_plot(view(rows=(), best=None), tmp_path / "x.html")
+    with pytest.raises(UsageError, match=r"cannot write .*gone"):
+        write_plot(view(), tmp_path / "gone" / "x.html")
+    assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from pathlib import Path
 from qsearch.contracts.codec import digest_of
 from qsearch.contracts.machine import Circumstances, Machine
 from qsearch.contracts.target import Target
-from qsearch.measure.ort import SETTINGS
+from qsearch.measure.runtimes import settings_of
 
 #: CPU flags that select kernels in a runtime. Others (and clock readings) say nothing about results.
 _KERNEL_FLAGS = (
@@ -75,15 +75,15 @@ def saturates(machine: Machine) -> bool:
     return x86 and not _VNNI.intersection(machine.isa)
 
 
-def runtime_key(target: Target, runtime: str, settings: Mapping[str, str] = SETTINGS) -> str:
+def runtime_key(target: Target, runtime: str) -> str:
     """Short hash (16 hex digits) of what must agree, beside the machine, for two numbers to be comparable.
 
     Args:
-        target: provider, options, threads and batch of it count; its name and labels do not.
+        target: provider, options, threads and batch of it count; its name and labels do not. What its
+            runtime is told for every model counts too.
         runtime: name and version.
-        settings: session entries that are set for every model; the target's options go before.
     """
-    return digest_of(_runtime_parts(target, runtime, settings))[:16]
+    return digest_of(_runtime_parts(target, runtime))[:16]
 
 
 def circumstances(
@@ -98,7 +98,7 @@ def circumstances(
         facts: whatever else was seen there: niceness, affinity, threads.
     """
     here = machine or this_machine()
-    parts = _runtime_parts(target, runtime, SETTINGS)
+    parts = _runtime_parts(target, runtime)
     return Circumstances(
         machine_key=here.key,
         host=here.host,
@@ -108,8 +108,8 @@ def circumstances(
     )
 
 
-def _runtime_parts(target: Target, runtime: str, settings: Mapping[str, str]) -> dict[str, str]:
-    options = {**settings, **target.options}
+def _runtime_parts(target: Target, runtime: str) -> dict[str, str]:
+    options = {**settings_of(target), **target.options}
     return {
         "runtime": runtime,
         "provider": target.provider,

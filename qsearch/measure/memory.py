@@ -57,12 +57,12 @@ class MemoryRuntime:
         unknown = [name for name in outputs if name not in found.outputs]
         if unknown:
             raise ModelError(f"{model.name} has no output {unknown[0]}; it has {', '.join(found.outputs)}")
-        return _MemoryLoaded(found, tuple(outputs) or found.outputs)
+        return _MemoryLoaded(found, target.threads, tuple(outputs) or found.outputs)
 
 
 class _MemoryLoaded:
-    def __init__(self, model: MemoryModel, outputs: tuple[str, ...]) -> None:
-        self._model, self._outputs = model, outputs
+    def __init__(self, model: MemoryModel, threads: int, outputs: tuple[str, ...]) -> None:
+        self._model, self._threads, self._outputs = model, threads, outputs
 
     def inputs(self) -> Mapping[str, tuple[str, tuple[int | str | None, ...]]]:
         return self._model.inputs
@@ -71,6 +71,10 @@ class _MemoryLoaded:
         check_feeds(self._model.inputs, feeds)
         results = self._model.function(feeds)
         return {name: results[name] for name in self._outputs}
+
+    def threads(self) -> int:
+        """As the target asks: a function has none to be counted."""
+        return self._threads
 
     def float_ops(self) -> Mapping[str, int]:
         return self._model.operators

@@ -17,6 +17,7 @@ from qsearch.contracts.runtime import Loaded
 from qsearch.contracts.target import Target
 from qsearch.contracts.task import Array, Feeds
 from qsearch.measure.feeds import check_feeds
+from qsearch.measure.full_disk import full_disk_named
 from qsearch.measure.optimised import count_operators
 
 _WEIGHTED = (Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY)
@@ -91,9 +92,13 @@ class _OrtModel:
         except _refusals() as error:
             raise self._explain(feeds, error) from error
 
+    def threads(self) -> int:
+        """0: a session's options read back what was set."""
+        return 0
+
     def float_ops(self) -> Mapping[str, int]:
         """Loads the model a second time and has the runtime write what it made of it; not for a timed child."""
-        with tempfile.TemporaryDirectory(prefix="qsearch-") as folder:
+        with tempfile.TemporaryDirectory(prefix="qsearch-") as folder, full_disk_named(Path(folder)):
             file = Path(folder) / "optimised.onnx"
             options = _options(self._target)
             options.optimized_model_filepath = str(file)

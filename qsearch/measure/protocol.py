@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from types import MappingProxyType
 
@@ -50,8 +50,9 @@ class Plan:
     most_pairs: int
     #: stop when the interval is this narrow on each side (0.02 = 2 %); 0 = never
     half_width: float
-    #: seconds for the whole sitting; then every session gets `hurried_pairs` only
+    #: seconds for the whole sitting of so many arms; then every session gets `hurried_pairs` only
     cap_s: float
+    arms: int
     #: per arm and session; then the arm counts as not steady
     warmup_cap_s: float
     #: pairs a session gets when time is up: one R C C R
@@ -78,11 +79,23 @@ class Plan:
 
 PLANS: Mapping[Tier, Plan] = MappingProxyType(
     {
-        Tier.QUICK: Plan(sessions=1, least_pairs=6, most_pairs=6, half_width=0, cap_s=5, warmup_cap_s=1.0),
-        Tier.SCREEN: Plan(sessions=2, least_pairs=4, most_pairs=12, half_width=0.02, cap_s=20, warmup_cap_s=1.5),
-        Tier.FINAL: Plan(sessions=6, least_pairs=6, most_pairs=6, half_width=0, cap_s=300, warmup_cap_s=4.0),
+        Tier.QUICK: Plan(sessions=1, least_pairs=6, most_pairs=6, half_width=0, cap_s=5, arms=2, warmup_cap_s=1.0),
+        Tier.SCREEN: Plan(
+            sessions=2, least_pairs=4, most_pairs=12, half_width=0.02, cap_s=20, arms=2, warmup_cap_s=1.5
+        ),
+        Tier.FINAL: Plan(sessions=6, least_pairs=6, most_pairs=6, half_width=0, cap_s=300, arms=7, warmup_cap_s=4.0),
     }
 )
+
+
+def plan_for(tier: Tier, arms: int) -> Plan:
+    """The plan of a tier with the time that so many arms need.
+
+    NOTE: every arm is started, loaded and warmed up before the first round. A cap that did not grow with
+    them would be spent on that, and fourteen arms would be left with so few pairs that all are polluted.
+    """
+    plan = PLANS[tier]
+    return replace(plan, cap_s=plan.cap_s * max(1.0, arms / plan.arms))
 
 
 def load_order(arms: Sequence[str], session: int, seed: int) -> tuple[str, ...]:

@@ -1,20 +1,25 @@
-"""What every `Runtime` promises, over ONNX Runtime and the in-memory twin."""
+"""What every `Runtime` promises, over ONNX Runtime, OpenVINO and the in-memory twin."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper, save
+from onnx import TensorProto, helper, load, numpy_helper, save
 
+from qsearch.contracts.causes import Cause
 from qsearch.contracts.choices import Choice
-from qsearch.contracts.errors import DataError, ModelError, Unsupported
+from qsearch.contracts.errors import DataError, ModelError, Unsupported, WorkFailed
 from qsearch.contracts.runtime import Runtime
 from qsearch.contracts.target import Target
 from qsearch.measure.memory import MemoryModel, MemoryRuntime
 from qsearch.measure.ort import OnnxRuntime
+from qsearch.measure.ov import OpenVino
 
 WEIGHT = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
 TARGET = Target(name="here")
@@ -51,10 +56,13 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "tiny.onnx"
 
 
-@pytest.fixture(params=["onnxruntime", "memory"])
+REAL = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
+
+
+@pytest.fixture(params=[*REAL, "memory"])
 def runtime(request: pytest.FixtureRequest, model: Path) -> Runtime:
-    if request.param == "onnxruntime":
-        return OnnxRuntime()
+    if request.param in REAL:
+        return REAL[request.param]()
     twin = MemoryModel(
         inputs={"x": ("float32", ("batch", 8))},
         function=_function,
@@ -74,7 +82,8 @@ def test_its_table_has_fp32_first_everywhere(runtime: Runtime) -> None:
     table = runtime.capabilities()
     assert set(table) == {"MatMul", "Gemm", "Conv", "Gather"}
     assert all(choices[0] is Choice.FP32 for choices in table.values())
-    assert set(table["MatMul"]) == {Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY}
+    # int8-dynamic is one that a runtime may lack: OpenVINO computes its nodes in float
+    assert set(table["MatMul"]) - {Choice.INT8_DYNAMIC} == {Choice.FP32, Choice.INT8_STATIC, Choice.TERNARY}
     assert set(table["Gather"]) == {Choice.FP32, Choice.TERNARY}
 
 
@@ -96,6 +105,40 @@ def test_equal_feeds_give_equal_bits(runtime: Runtime, model: Path) -> None:
     assert len(bits) == 1
 
 
+def test_feeds_are_left_as_they_are_and_outputs_stay(runtime: Runtime, model: Path) -> None:
+    x = np.random.default_rng(3).standard_normal((2, 8)).astype(np.float32)
+    kept, loaded = x.copy(), runtime.load(model, TARGET)
+    first = loaded.run({"x": x})["y"]
+    before = first.copy()
+    loaded.run({"x": -x})
+    np.testing.assert_array_equal(x, kept)
+    np.testing.assert_array_equal(first, before)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 0])
+def test_open_axes_take_any_size_and_no_axis_is_one_number(runtime: Runtime, model: Path, rows: int) -> None:
+    found = runtime.load(model, TARGET).run({"x": np.ones((rows, 8), np.float32)})
+    assert found["y"].shape == (rows, 4)
+    assert found["s"].shape == ()
+    assert found["s"] == pytest.approx(float(found["y"].sum()), rel=1e-5)
+
+
+def test_memory_need_not_be_in_one_piece_or_writable(runtime: Runtime, model: Path) -> None:
+    x = np.random.default_rng(4).standard_normal((8, 3)).astype(np.float32).T
+    x.flags.writeable = False
+    found = runtime.load(model, TARGET).run({"x": x})
+    np.testing.assert_allclose(found["y"], np.maximum(x @ WEIGHT, 0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_refused_feed_does_not_spoil_the_next(runtime: Runtime, model: Path) -> None:
+    loaded, x = runtime.load(model, TARGET), np.ones((2, 8), np.float32)
+    expected = loaded.run({"x": x})["y"]
+    for feeds in ({}, {"x": x.astype(np.float64)}, {"x": x[:, :7]}):
+        with pytest.raises(DataError):
+            loaded.run(feeds)
+    np.testing.assert_array_equal(loaded.run({"x": x})["y"], expected)
+
+
 def test_outputs_can_be_picked(runtime: Runtime, model: Path) -> None:
     loaded = runtime.load(model, TARGET, outputs=["s"])
     assert list(loaded.run({"x": np.ones((1, 8), np.float32)})) == ["s"]
@@ -104,9 +147,19 @@ def test_outputs_can_be_picked(runtime: Runtime, model: Path) -> None:
 
 
 def test_operators_of_what_runs_are_counted(runtime: Runtime, model: Path) -> None:
-    counts = runtime.load(model, TARGET).float_ops()
-    assert counts["MatMul"] == 1
-    assert counts["ReduceSum"] == 1
+    loaded = runtime.load(model, TARGET)
+    loaded.run({"x": np.ones((1, 8), np.float32)})
+    counts = loaded.float_ops()
+    own = {"FullyConnected:f32": 1, "Reduce:f32": 1} if isinstance(runtime, OpenVino) else {"MatMul": 1, "ReduceSum": 1}
+    assert {name: counts[name] for name in own} == own
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_are_told_as_asked_or_left_to_be_counted(runtime: Runtime, model: Path, threads: int) -> None:
+    if threads > len(os.sched_getaffinity(0)):
+        pytest.skip("needs two CPUs")
+    told = runtime.load(model, Target(name="t", threads=threads)).threads()
+    assert told == (0 if isinstance(runtime, OnnxRuntime) else threads)
 
 
 @pytest.mark.parametrize(
@@ -141,3 +194,68 @@ def test_what_is_no_model_is_refused(runtime: Runtime, tmp_path: Path) -> None:
 def test_what_cannot_be_honoured_is_refused_by_name(runtime: Runtime, model: Path, target: Target, said: str) -> None:
     with pytest.raises(Unsupported, match=said):
         runtime.load(model, target)
+
+
+@pytest.mark.parametrize("runtime", list(REAL), indirect=True)
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x08\x07" * 100, None])
+def test_files_that_are_no_models_are_refused(runtime: Runtime, model: Path, content: bytes | None) -> None:
+    """None stands for two thirds of a real one."""
+    whole = model.read_bytes()
+    model.write_bytes(whole[: len(whole) * 2 // 3] if content is None else content)
+    with pytest.raises(ModelError, match=r"tiny\.onnx"):
+        runtime.load(model, TARGET)
+
+
+@pytest.mark.parametrize("runtime", list(REAL), indirect=True)
+def test_an_operator_that_it_does_not_have_is_named(runtime: Runtime, tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Sprocket", ["x"], ["y"], domain="some.where")],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])],
+    )
+    versions = [helper.make_opsetid("", 17), helper.make_opsetid("some.where", 1)]
+    save(helper.make_model(graph, ir_version=10, opset_imports=versions), tmp_path / "odd.onnx")
+    with pytest.raises(ModelError, match="Sprocket"):
+        runtime.load(tmp_path / "odd.onnx", TARGET)
+
+
+@pytest.mark.parametrize("runtime", list(REAL), indirect=True)
+def test_weights_beside_the_file_are_read(runtime: Runtime, tmp_path: Path) -> None:
+    """As trials have them: a second name of one file of tensors, beside a small graph."""
+    _write(tmp_path / "tiny.onnx")
+    proto = load(tmp_path / "tiny.onnx")
+    (tmp_path / "trial").mkdir()
+    file = tmp_path / "trial" / "model.onnx"
+    save(proto, file, save_as_external_data=True, location="tensors.bin", size_threshold=0)
+    (tmp_path / "trial" / "tensors.bin").rename(tmp_path / "kept.bin")
+    (tmp_path / "trial" / "tensors.bin").hardlink_to(tmp_path / "kept.bin")
+    x = np.ones((1, 8), np.float32)
+    np.testing.assert_allclose(runtime.load(file, TARGET).run({"x": x})["y"], np.maximum(x @ WEIGHT, 0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("runtime", list(REAL), indirect=True)
+def test_too_little_memory_is_said(runtime: Runtime, tmp_path: Path) -> None:
+    """256 GiB of ones, their number an input so that nothing can be computed before."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("ConstantOfShape", ["size"], ["ones"], value=numpy_helper.from_array(WEIGHT[:1, 0])),
+            helper.make_node("ReduceSum", ["ones"], ["s"], keepdims=0),
+        ],
+        "huge",
+        [helper.make_tensor_value_info("size", TensorProto.INT64, [2])],
+        [helper.make_tensor_value_info("s", TensorProto.FLOAT, [])],
+    )
+    save(helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "huge.onnx")
+    loaded = runtime.load(tmp_path / "huge.onnx", TARGET)
+    with pytest.raises(WorkFailed) as caught:
+        loaded.run({"size": np.array([2**18, 2**18], np.int64)})
+    assert caught.value.cause is Cause.OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize("runtime", list(REAL), indirect=True)
+def test_importing_it_imports_no_runtime(runtime: Runtime) -> None:
+    module = type(runtime).__module__
+    code = f"import sys, {module}; print([n for n in ('onnxruntime', 'openvino') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

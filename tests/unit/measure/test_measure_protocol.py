@@ -15,6 +15,7 @@ from qsearch.measure.protocol import (
     block_runs,
     group_runs,
     load_order,
+    plan_for,
     rounds,
     settle,
     timed,
@@ -83,6 +84,16 @@ def test_plans_are_the_table() -> None:
     assert (quick.sessions, quick.most_pairs) == (1, 6)
     assert (screen.sessions, screen.least_pairs, screen.most_pairs, screen.half_width) == (2, 4, 12, 0.02)
     assert (screen.cap_s, final.sessions, final.most_pairs) == (20, 6, 6)
+
+
+def test_many_arms_get_the_time_that_loading_them_takes() -> None:
+    assert plan_for(Tier.FINAL, 2) == PLANS[Tier.FINAL] == plan_for(Tier.FINAL, 7)
+    assert plan_for(Tier.FINAL, 14).cap_s == 600
+    quick = plan_for(Tier.QUICK, 14)
+    assert quick.cap_s == 35
+    # fourteen arms that warm up for a second each are not hurried, as two are not
+    assert not quick.enough(0, 4, 4, 1.0, 14 * 1.5)
+    assert PLANS[Tier.QUICK].enough(0, 4, 4, 1.0, 14 * 1.5)
 
 
 def test_a_session_ends_on_width_or_time_or_number_and_never_in_the_middle_of_an_abba() -> None:

@@ -32,6 +32,7 @@ from qsearch.contracts.runtime import Loaded
 from qsearch.contracts.target import Target
 from qsearch.contracts.task import Array, Feeds
 from qsearch.measure import protocol, wire
+from qsearch.measure.full_disk import full_disk_named, temporary_folder
 from qsearch.measure.mix import whole_cycles
 from qsearch.measure.runtimes import runtime_named
 from qsearch.measure.samples import SampleWriter, read_samples, stream_feeds
@@ -51,7 +52,9 @@ def main() -> int:
             _serve(order, orders, answers)
         elif isinstance(order, wire.PredictOrder):
             _settle_in(order.target, order.cpus)
-            _send(answers, _predict(order))
+            with full_disk_named(Path(order.out).parent, temporary_folder()):
+                predictions = _predict(order)
+            _send(answers, predictions)
         else:
             raise Unsupported(f"a child carries out an ArmOrder or a PredictOrder, found {type(order).__name__}")
     except WorkFailed as error:
@@ -181,19 +184,23 @@ def _load(model: str, target: Target) -> tuple[str, Loaded]:
     # Importing a runtime may start threads of its own; the ones that count are those of the model.
     version, before = runtime.version(), _threads()
     loaded = runtime.load(Path(model), target)
-    _check_threads(target, before, _threads())
+    _check_threads(target, loaded.threads() or _counted(before, _threads()))
     return version, loaded
 
 
-def _check_threads(target: Target, before: int, after: int) -> None:
+def _counted(before: int, after: int) -> int:
+    """Threads that a model runs with, the caller's among them, by the process's before and after; 0 = not told."""
+    return 1 + after - before if after else 0
+
+
+def _check_threads(target: Target, runs_with: int) -> None:
     """Refuse a model that runs with another number of threads than asked, whatever its options read.
 
-    The thread that calls it is one of them. Other providers than the CPU have helpers of their own, and
-    0 means that this system does not tell: neither can be judged.
+    Other providers than the CPU have helpers of their own, and 0 means that neither the runtime nor the
+    system tells: neither can be judged.
     """
-    runs_with = 1 + after - before
     on_cpu = target.provider.lower().removesuffix("executionprovider") == "cpu"
-    if after and on_cpu and runs_with != target.threads:
+    if runs_with and on_cpu and runs_with != target.threads:
         raise Unsupported(
             f"target {target.name} asks for {target.threads} threads; {target.runtime} runs with {runs_with} here",
             "What it measured would be filed under another thread count than its own.",

@@ -15,6 +15,7 @@ from types import TracebackType
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import DataError, WorkFailed
 from qsearch.measure import wire
+from workers.crashes import CRASHES
 from workers.oom import kernel_oom_kills
 
 CHILD = Path(__file__).with_name("child.py")
@@ -162,7 +163,8 @@ class ChildProcess:
         number = signal.Signals(-code)
         if (number == signal.SIGKILL and kernel_oom_kills() > self._ooms) or "bad_alloc" in words:
             return WorkFailed(Cause.OUT_OF_MEMORY, f"{self._name} was ended by {number.name} for memory", words)
-        return WorkFailed(Cause.NATIVE_CRASH, f"{self._name} died by {number.name}", words)
+        cause = Cause.NATIVE_CRASH if number in CRASHES else Cause.INFRA
+        return WorkFailed(cause, f"{self._name} died by {number.name}", words)
 
     def _words(self) -> str:
         return self._tail.decode(errors="replace").strip()

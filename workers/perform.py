@@ -33,6 +33,10 @@ def _deed(kind: WorkKind) -> Any:
         from workers.trials import final, trial
 
         return trial if kind is WorkKind.TRIAL else final
+    if kind is WorkKind.EVAL:
+        from workers.evaluating import evaluate
+
+        return evaluate
     from workers.verifying import bench, verify
 
     return verify if kind is WorkKind.VERIFY else bench

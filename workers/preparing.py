@@ -19,6 +19,7 @@ from qsearch.contracts.work import InspectOrder, Prepared, PrepareOrder
 from qsearch.graph.inspection import inspect_model
 from qsearch.measure.fingerprint import saturates, this_machine
 from qsearch.measure.ort import OnnxRuntime
+from qsearch.measure.runtimes import runtime_named
 from qsearch.measure.samples import read_samples, reshape_feeds, write_samples
 from qsearch.quantize import QUANTIZER
 from qsearch.quantize.assemble import assemble
@@ -37,7 +38,9 @@ MIX_S, LEAST_SAMPLES = 0.25, 8
 def inspect(order: InspectOrder, scratch: Path, deadline_s: float) -> Inspection:
     """Layers, sizes and inputs of a model; nothing is run and nothing is written."""
     inspection, _ = inspect_model(
-        Path(order.model.path), capabilities=OnnxRuntime().capabilities(), choices=order.choices
+        Path(order.model.path),
+        capabilities=runtime_named(order.target.runtime).capabilities(),
+        choices=order.choices,
     )
     return inspection
 
@@ -57,7 +60,7 @@ def prepare(order: PrepareOrder, scratch: Path, deadline_s: float) -> Prepared:
             Path(order.model.path),
             out,
             calibration=read_samples(split_file(Path(order.splits), "calibration", order.target.batch)).feeds,
-            runtime=OnnxRuntime(),
+            runtime=runtime_named(order.target.runtime),
             target=order.target,
             choices=order.choices,
             weight_bits=7 if saturates(machine) and not exact else 8,

@@ -21,7 +21,7 @@ from qsearch.measure import wire
 from qsearch.measure.fingerprint import circumstances, this_machine
 from qsearch.measure.latency import half_width
 from qsearch.measure.mix import typical
-from qsearch.measure.protocol import PLANS, block_runs, group_runs, load_order, rounds
+from qsearch.measure.protocol import PLANS, block_runs, group_runs, load_order, plan_for, rounds
 from qsearch.measure.samples import read_samples
 from qsearch.measure.telemetry import Limits, rejection
 from workers.child_process import ChildProcess
@@ -217,7 +217,8 @@ class _Work:
         self, session: int, children: Mapping[str, ChildProcess], warm: Mapping[str, wire.Warm]
     ) -> dict[str, int]:
         """Time rounds until the plan says enough; the peak memory of each arm."""
-        plan, first, runs, group, cycle = PLANS[self.tier], 0, 0, 1, self._cycle(warm)
+        plan, first, runs, group = plan_for(self.tier, len(self.arms)), 0, 0, 1
+        cycle = self._cycle(warm)
         times_ns = {name: arm.typical_ns for name, arm in warm.items()}
         peaks = dict.fromkeys(children, 0)
         for number, order in enumerate(rounds(tuple(self.arms), session, self.seed)):

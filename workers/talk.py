@@ -15,13 +15,12 @@ from collections.abc import Callable
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import WorkFailed
+from workers.crashes import CRASHES
 from workers.oom import kernel_oom_kills
 from workers.tree import MARK
 
 #: longest answer accepted, bytes; user code must not fill the worker's memory through the pipe
 MAX_ANSWER = 4 << 20
-#: signals that a process's own machine code brings upon it
-_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
 
 class TalkingChild:
@@ -127,7 +126,7 @@ class TalkingChild:
         if code == -signal.SIGKILL and self._oom_kills() > self._oom_before:
             return Cause.OUT_OF_MEMORY, "was killed by the kernel for memory"
         names = {number.value: number.name for number in signal.Signals}
-        cause = Cause.NATIVE_CRASH if -code in _CRASHES else Cause.INFRA
+        cause = Cause.NATIVE_CRASH if -code in CRASHES else Cause.INFRA
         return cause, f"was killed by {names.get(-code, f'signal {-code}')}"
 
     def _tail(self) -> str:

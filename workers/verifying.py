@@ -14,7 +14,7 @@ from qsearch.contracts.task import Array, Feeds
 from qsearch.contracts.work import BenchOrder, BenchResult, Verification, VerifyOrder
 from qsearch.graph.canary import write_canary
 from qsearch.measure.latency import summarise
-from qsearch.measure.ort import SETTINGS, OnnxRuntime
+from qsearch.measure.runtimes import runtime_named, settings_of
 from qsearch.measure.samples import read_samples, reshape_feeds, write_samples
 from qsearch.quantize.assemble import assemble, write_model
 from workers.hashing import file_sha256
@@ -47,7 +47,7 @@ def verify(order: VerifyOrder, scratch: Path, deadline_s: float) -> Verification
     trial = assemble(bench.prepared, order.candidate, scratch / "candidate")
     samples = split_file(bench.splits, "search", order.target.batch)
     _write_check(trial.path, order.target, samples, scratch / "export" / "check.npz")
-    session = {**SETTINGS, **order.target.options}
+    session = {**settings_of(order.target), **order.target.options}
     if not order.measure:
         return Verification(
             sha256=written.sha256, size_bytes=written.size_bytes, measured=None, disagreements=(), session=session
@@ -70,7 +70,7 @@ def _write_check(model: Path, target: Target, samples: Path, out: Path) -> None:
     feeds = read_samples(samples).feeds[:CHECK_BATCHES]
     stored: dict[str, Array] = {"count": np.array(len(feeds))}
     with slot_lock(machine_lock(), exclusive=False, timeout_s=LOCK_WAIT_S):
-        loaded = OnnxRuntime().load(model, target)
+        loaded = runtime_named(target.runtime).load(model, target)
         for i, feed in enumerate(feeds):
             stored |= {f"in:{i}:{name}": np.asarray(value) for name, value in feed.items()}
             stored |= {f"out:{i}:{name}": value for name, value in loaded.run(feed).items()}
@@ -113,7 +113,7 @@ def bench(order: BenchOrder, scratch: Path, deadline_s: float) -> BenchResult:
         DataError: the models want other inputs than the samples have.
     """
     models = [Path(m) for m in order.models] or [write_canary(scratch / "canary.onnx")] * 2
-    loaded = OnnxRuntime().load(models[0], order.target)
+    loaded = runtime_named(order.target.runtime).load(models[0], order.target)
     inputs = loaded.inputs()
     arrays = npz_arrays(Path(order.data)) if order.data else _random(loaded, order.seed, order.target.batch)
     rows = min(len(a) for a in arrays.values()) // order.target.batch * order.target.batch

@@ -36,6 +36,7 @@ from qsearch.contracts.errors import (
 )
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.work import WORK_TYPES, Outcome, Work, WorkResult
+from qsearch.measure.full_disk import full_disk_named, temporary_folder
 from workers.guard import start_guard
 from workers.stdout import guarded_stdout
 from workers.wire import failed, read_work, write_hello, write_outcome
@@ -79,8 +80,9 @@ def serve(work: Work, performer: str, host: str) -> Outcome:
     """Perform one piece of work; whatever it raises becomes the outcome's cause."""
     started = time.monotonic()
     try:
-        Path(work.scratch).mkdir(parents=True, exist_ok=True)
-        result = _resolve(performer)(work)
+        with full_disk_named(Path(work.scratch), temporary_folder()):
+            Path(work.scratch).mkdir(parents=True, exist_ok=True)
+            result = _resolve(performer)(work)
         outcome = Outcome(kind=work.kind, key=work.key, token=work.token, result=result)
         _must_fit(outcome)
     except WorkFailed as error:

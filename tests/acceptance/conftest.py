@@ -13,6 +13,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.acceptance import small_disk
+
 QSEARCH = str(Path(sys.executable).with_name("qsearch"))
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -49,6 +51,15 @@ def qsearch(project: Path) -> Run:
         )
 
     return run
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test that mounts disks runs where it may; see `small_disk`."""
+    if pyfuncitem.get_closest_marker("mounts") is None or os.environ.get(small_disk.INSIDE):
+        return None
+    small_disk.run_inside(pyfuncitem)
+    return True
 
 
 def write_classifier(model: Path, samples: Path, *, width: int = 96, classes: int = 5, count: int = 240) -> None:

@@ -55,6 +55,11 @@ def _looking(qsearch: Run) -> None:
     plot = qsearch("pareto", "@last", "--plot", "-")
     assert plot.returncode == 0, plot.stderr
     assert "fp32" in plot.stdout
+    page = qsearch("pareto", "@last", "--plot", "front.html")
+    assert (page.returncode, page.stdout) == (0, "front.html\n"), page.stderr
+    layers = json.loads(qsearch("layers", "@last", "--json").stdout)
+    assert [seen["layer"] for seen in layers["layers"]] == ["hidden", "head"]
+    assert [graph["float_ops"] for graph in layers["graphs"] if graph["uniform"] == "fp32"] == [2]
     assert qsearch("show", "@last/best").returncode == 0
     rows = qsearch("query", "select trial, state from v_trials order by number", "--json")
     assert rows.returncode == 0, rows.stderr
@@ -82,6 +87,7 @@ def _exporting(project: Path, qsearch: Run) -> None:
     assert "--force" in again.stderr
 
 
+@pytest.mark.timeout(240)
 def test_without_labels_the_metric_is_fidelity_and_is_called_that(project: Path, qsearch: Run) -> None:
     with np.load(project / "samples.npz") as samples:
         np.savez(project / "plain.npz", x=samples["x"])
@@ -90,6 +96,26 @@ def test_without_labels_the_metric_is_fidelity_and_is_called_that(project: Path,
     assert done.returncode == 0, done.stderr
     assert "cosine-to-fp32" in done.stdout
     assert "no labels: the metric is fidelity to fp32" in qsearch("status", "@last").stdout
+    _evaluating(project, qsearch)
+
+
+def _evaluating(project: Path, qsearch: Run) -> None:
+    """A trial, a file, and another that somebody broke, in one table."""
+    (project / "broken.onnx").write_bytes((project / "model.onnx").read_bytes()[:1000])
+    models = ["broken.onnx", "model.onnx", "@last/1"]
+    seen = qsearch("eval", *models, "--spec", "model.yaml", "--fast", "--json")
+    assert seen.returncode == 5, seen.stderr
+    answer = json.loads(seen.stdout)
+    assert answer["schema"] == "qsearch.evaluation/1"
+    rows = {row["model"].rpartition("/")[2]: row for row in answer["models"]}
+    assert set(rows) == {"broken.onnx", "model.onnx", "1"}
+    assert rows["broken.onnx"]["failure"]["cause"] == "bad-model"
+    assert rows["model.onnx"]["drop"]["n"] == rows["1"]["drop"]["n"] == 100
+    assert rows["model.onnx"]["latency"]["speedup"]["low"] > 0
+    # the file is fp32 itself
+    assert rows["model.onnx"]["drop"]["value"] == 0
+    assert answer["notes"][0].startswith("no labels")
+    assert "are those of job" in answer["notes"][1]
 
 
 def test_benching_two_files_and_looking_into_one(project: Path, qsearch: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -28,6 +29,7 @@ _RAISED = {
     "memory": MemoryError("too much"),
     "bug": ZeroDivisionError("a bug"),
     "exit": SystemExit(3),
+    "full": OSError(errno.ENOSPC, "No space left on device"),
     "crash": WorkFailed(Cause.NATIVE_CRASH, "the child died", tail="its last words"),
 }
 

@@ -192,13 +192,13 @@ def test_an_environment_that_contradicts_the_target_is_refused(tmp_path: Path) -
 
 def test_threads_are_counted_and_not_read_back(tmp_path: Path) -> None:
     two = Target(name="two", threads=2)
-    child._check_threads(two, 3, 4)
-    child._check_threads(two, 0, 0)
-    child._check_threads(Target(name="gpu", provider="CUDA"), 3, 9)
+    child._check_threads(two, child._counted(3, 4))
+    child._check_threads(two, child._counted(0, 0))
+    child._check_threads(Target(name="gpu", provider="CUDA"), child._counted(3, 9))
     with pytest.raises(Unsupported, match="target two asks for 2 threads; onnxruntime runs with 1 here"):
-        child._check_threads(two, 3, 3)
+        child._check_threads(two, child._counted(3, 3))
     with pytest.raises(Unsupported, match="runs with 5 here"):
-        child._check_threads(two, 3, 7)
+        child._check_threads(two, child._counted(3, 7))
     cpus = tuple(sorted(os.sched_getaffinity(0)))[-2:]
     if len(cpus) == 2:
         _, answers, _ = _ask(_arm(tmp_path, target=two, cpus=cpus))

@@ -83,6 +83,7 @@ def test_results_exceptions_and_prints_become_outcomes(shared: WorkerLink, tmp_p
         "raise:data": Cause.BAD_MODEL,
         "raise:memory": Cause.OUT_OF_MEMORY,
         "raise:crash": Cause.NATIVE_CRASH,
+        "raise:full": Cause.DISK_FULL,
         "raise:bug": Cause.INFRA,
         "raise:exit": Cause.INFRA,
         "nan": Cause.BAD_MODEL,
@@ -95,6 +96,7 @@ def test_results_exceptions_and_prints_become_outcomes(shared: WorkerLink, tmp_p
     assert found["echo:hi"].host == ready(shared).machine.host
     assert found["raise:crash"].tail == "its last words"
     assert "Export it again" in found["raise:model"].message
+    assert "no space is left on the disk of" in found["raise:full"].message
     assert "ZeroDivisionError" in found["raise:bug"].tail
     assert (tmp_path / "made" / "here").is_dir()
 

@@ -126,6 +126,12 @@ def test_a_child_killed_while_measuring_is_a_native_crash_and_ends_the_other_too
     assert failed.value.cause is Cause.NATIVE_CRASH
 
 
+def test_a_child_killed_by_somebody_else_says_nothing_about_the_model(arm: Callable[[str], Arm]) -> None:
+    with _sending(signal.SIGKILL, at=2), pytest.raises(WorkFailed, match="died by SIGKILL") as failed:
+        _sit([arm("R"), arm("C")])
+    assert failed.value.cause is Cause.INFRA
+
+
 def test_a_child_that_hangs_is_a_timeout(arm: Callable[[str], Arm]) -> None:
     with _sending(signal.SIGSTOP, at=2), pytest.raises(WorkFailed, match="gave no answer in") as failed:
         _sit([arm("R"), arm("C")], patience_s=2.5)

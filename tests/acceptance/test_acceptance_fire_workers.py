@@ -1,0 +1,117 @@
+"""Measuring children and workers killed while a job runs, and the user who stops it, in every phase."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qsearch.contracts.causes import RETRIES, Cause
+from tests.acceptance.checker import Books
+from tests.acceptance.fire import Site, wait_for, write_deep_classifier
+
+#: part of the command line of each
+VICTIMS = {"child": "workers/child.py", "worker": "workers.worker"}
+PHASES = ("PREPARING", "SEARCHING, measuring", "FINALIZING")
+
+pytestmark = pytest.mark.noisy
+
+
+@pytest.fixture
+def site(project: Path) -> Iterator[Site]:
+    write_deep_classifier(project)
+    with Site(project) as found:
+        yield found
+
+
+def test_a_killed_child_and_a_killed_worker_cost_an_attempt_each(site: Site) -> None:
+    with _under_fire(site, 1) as books:
+        for shots, part in enumerate(VICTIMS.values(), start=1):
+            wait_for(lambda: "measuring" in books.phase() and site.processes(VICTIMS["child"]), "nothing measures")
+            # the first one: a worker's guard has its words and a higher number
+            os.kill(site.processes(part)[0], signal.SIGKILL)
+            wait_for(lambda shots=shots: books.causes()["infra"] == shots, "nobody noticed")
+        _finished(books, 1, site)
+        assert set(books.causes()) <= {"infra", "polluted"}
+        said = books.messages()
+    assert any("arm " in message and "died by SIGKILL" in message for message in said), said
+    assert any("the worker was killed by SIGKILL" in message for message in said), said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_whoever_measures_is_killed_at_random_moments_and_nothing_is_lost(site: Site, victim: str) -> None:
+    trials, chance, shots = 10, random.Random(victim), Counter[str]()
+    with _under_fire(site, trials) as books:
+        while books.phase().startswith(("QUEUED", "PREPARING", "SEARCHING")):
+            time.sleep(chance.uniform(0.2, 4.0))
+            doing, found = f"trial {books.running()}", site.processes(VICTIMS[victim])
+            # a fourth failure of one trial would end it, and rightly so; and a shot may hit the next trial
+            if found and shots[doing] < RETRIES[Cause.INFRA] - 1:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(found[0], signal.SIGKILL)
+                    shots[doing] += 1
+        _finished(books, trials, site)
+        causes, messages = books.causes(), Counter(books.messages())
+    print(f"shots at a {victim}: {shots.total()}; failed attempts: {dict(causes)}; {dict(messages)}")
+    assert causes["infra"] >= 3, "a run in which nothing was retried proves nothing"
+    assert set(causes) <= {"infra", "polluted"}, "a kill from outside is nobody's fault but the outside's"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1)])
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_stop_in_any_phase_leaves_a_job_that_resume_finishes(
+    site: Site, phase: str, number: signal.Signals, times: int
+) -> None:
+    site.write_spec(2)
+    driver = site.start("run", "fire.yaml")
+    with site.books() as books:
+        wait_for(lambda: books.phase() == phase, f"never {phase}", pause_s=0.005)
+        time.sleep(0.0 if phase == "PREPARING" else 0.5)
+        for _ in range(times):
+            os.killpg(driver.pid, number)
+            time.sleep(0.3)
+        assert driver.wait(120) == 128 + number, site.log.read_text()
+        said = site.log.read_text()
+        assert "Traceback" not in said
+        site.assert_nothing_is_left()
+        graceful = times == 1 and phase != "PREPARING"
+        job = books.job()
+        assert job is not None
+        assert job.state == ("DONE" if graceful else "CANCELLED"), said
+        before = books.accepted()
+        if not graceful:
+            assert "qsearch resume" in said
+            assert site.run("resume", "@last").returncode == 0
+            assert books.states()["DONE"] == 2
+            after = books.accepted()
+            assert {n: after[n] for n in before} == before
+            assert books.count("accepted") == len({digest for digest, _ in after.values()}) == 2
+
+
+@contextlib.contextmanager
+def _under_fire(site: Site, trials: int) -> Iterator[Books]:
+    """A job that is being driven, and its books."""
+    site.write_spec(trials)
+    driver = site.start("run", "fire.yaml")
+    with site.books() as books:
+        wait_for(lambda: books.job() is not None, "no job")
+        yield books
+    assert driver.wait(300) == 0, site.log.read_text()
+    assert "Traceback" not in site.log.read_text()
+    site.assert_nothing_is_left()
+
+
+def _finished(books: Books, trials: int, site: Site) -> None:
+    wait_for(lambda: (job := books.job()) is not None and job.state == "DONE", "not done", 400, 0.2)
+    assert books.complaints(trials) == [], site.log.read_text()

@@ -6,7 +6,22 @@ from typing import Annotated, Literal
 
 import typer
 
-from qsearch.cli import exports, installation, jobs, models, queries, results, running, session, settings, specs
+from qsearch.cli import (
+    asking,
+    evaluation,
+    exports,
+    heads,
+    installation,
+    jobs,
+    models,
+    queries,
+    results,
+    running,
+    session,
+    settings,
+    specs,
+    submitting,
+)
 from qsearch.cli.journey import JourneyGroup
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -31,20 +46,34 @@ def build() -> typer.Typer:
     app.callback()(root)
     for function, example in _COMMANDS:
         app.command(epilog=f"Example: {example}", context_settings=_CONTEXT)(function)
-    config = typer.Typer(
-        no_args_is_help=True,
-        context_settings=_CONTEXT,
-        help="Settings: flag, environment, files, defaults.",
-        epilog="Example: qsearch config show --origin",
-        add_completion=False,
-        rich_markup_mode=None,
-    )
-    config.callback()(_no_options)
+    app.command(hidden=True, epilog="Example: qsearch drive 06fbk3c1xn2q", context_settings=_CONTEXT)(submitting.drive)
+    config = _group("Settings: flag, environment, files, defaults.", "qsearch config show --origin")
     config.command("show", epilog="Example: qsearch config show --origin", context_settings=_CONTEXT)(
         settings.config_show
     )
     app.add_typer(config, name="config")
+    head = _group("The local Ray head that submit starts.", "qsearch head show")
+    head.command("show", epilog="Example: qsearch head show", context_settings=_CONTEXT)(heads.head_show)
+    head.command("stop", epilog="Example: qsearch head stop -y", context_settings=_CONTEXT)(heads.head_stop)
+    head.command(
+        "keep", hidden=True, epilog="Example: qsearch head keep FOLDER --idle-s 300", context_settings=_CONTEXT
+    )(heads.head_keep)
+    app.add_typer(head, name="head")
     return app
+
+
+def _group(text: str, example: str) -> typer.Typer:
+    """Commands that share their first word."""
+    group = typer.Typer(
+        no_args_is_help=True,
+        context_settings=_CONTEXT,
+        help=text,
+        epilog=f"Example: {example}",
+        add_completion=False,
+        rich_markup_mode=None,
+    )
+    group.callback(help=text)(_no_options)
+    return group
 
 
 def root(
@@ -89,7 +118,7 @@ def _factory(context: typer.Context) -> session.DeskFactory:
 
 
 def _no_options() -> None:
-    """Settings: flag, environment, files, defaults."""
+    """The group's own words are its help."""
 
 
 #: function → the runnable example its help ends with
@@ -98,17 +127,23 @@ _COMMANDS = (
     (specs.validate, "qsearch validate model.yaml"),
     (specs.plan, "qsearch plan model.yaml"),
     (running.run, "qsearch run model.yaml --trials 30 --time 4m"),
+    (submitting.submit, "qsearch submit model.yaml --trials 30 --wait"),
     (running.resume, "qsearch resume @last"),
     (jobs.jobs, "qsearch jobs --state DONE"),
     (jobs.status, "qsearch status @last --json"),
+    (submitting.watch, "qsearch watch @last --timeout 1h"),
+    (asking.stop, "qsearch stop @last"),
+    (asking.cancel, "qsearch cancel minilm --wait"),
     (results.best, "qsearch best @last --max-drop 1% --json"),
-    (results.pareto, "qsearch pareto @last --plot -"),
+    (results.pareto, "qsearch pareto @last --plot front.html"),
     (results.trials, "qsearch trials @last -f csv"),
     (results.show, "qsearch show @last/best"),
+    (results.layers, "qsearch layers @last"),
     (queries.query, 'qsearch query "select * from v_trials"'),
     (exports.export, "qsearch export @last/best -o out --verify"),
     (models.inspect, "qsearch inspect model.onnx"),
     (models.bench, "qsearch bench fp32.onnx int8.onnx"),
+    (evaluation.eval, "qsearch eval int8.onnx @last/best --spec model.yaml"),
     (installation.doctor, "qsearch doctor --self-test"),
     (settings.schema, "qsearch schema spec"),
     (installation.version, "qsearch version"),

@@ -7,10 +7,11 @@
 | 2    | usage                                                                                    |
 | 3    | the spec, the model or the data is unusable; nothing was started                         |
 | 4    | not found                                                                                |
-| 5    | the job failed or was cancelled                                                          |
+| 5    | the job failed or was cancelled; eval: a file could not be measured                      |
 | 6    | finished, but nothing meets the constraints; the best infeasible one is kept and printed |
 | 8    | the database, the cluster or the server is unreachable; doctor found a problem           |
 | 9    | inconclusive                                                                             |
+| 124  | the time of --timeout was over; the job goes on                                          |
 | 130  | interrupted (143: terminated)                                                            |
 """
 
@@ -34,6 +35,7 @@ JOB_FAILED = 5
 INFEASIBLE = 6
 UNREACHABLE = 8
 INCONCLUSIVE = 9
+TIMED_OUT = 124
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -50,6 +52,7 @@ BY_ERROR: dict[str, int] = {
     "Unreachable": UNREACHABLE,
     "Inconclusive": INCONCLUSIVE,
     "Incomparable": INCONCLUSIVE,
+    "TimedOut": TIMED_OUT,
     "Interrupted": INTERRUPTED,
 }
 

@@ -9,11 +9,12 @@ from typer.core import TyperGroup
 #: heading → commands, first things first
 JOURNEY: dict[str, tuple[str, ...]] = {
     "Describe a job": ("init", "validate", "plan"),
-    "Run it": ("run", "resume", "jobs", "status"),
-    "Look at the answer": ("best", "pareto", "trials", "show", "query"),
+    "Run it": ("run", "submit", "resume"),
+    "Follow it": ("jobs", "status", "watch", "stop", "cancel"),
+    "Look at the answer": ("best", "pareto", "trials", "show", "layers", "query"),
     "Take it away": ("export",),
-    "Models by themselves": ("inspect", "bench"),
-    "The installation": ("doctor", "config", "schema", "version"),
+    "Models by themselves": ("inspect", "bench", "eval"),
+    "The installation": ("doctor", "config", "head", "schema", "version"),
 }
 
 

@@ -41,6 +41,10 @@ PoolOption = Annotated[str, typer.Option("--pool", metavar="POOL", help="local, 
 RecordOption = Annotated[
     str, typer.Option("--record", metavar="FILE", help="Keep all work and outcomes, for --pool replay:FILE.")
 ]
+YesOption = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
+TimeoutOption = Annotated[
+    str | None, typer.Option("--timeout", metavar="TIME", help="Wait no longer than this, then exit 124: 90s, 2h.")
+]
 DataOption = Annotated[
     str, typer.Option("--data", metavar="FILE", help="An .npz of arrays by input name, and labels if there are any.")
 ]
@@ -57,6 +61,17 @@ def chosen_form(form: Form | None, as_json: bool) -> Form:
 
         raise UsageError(f"--json and -f {form} contradict each other", "Give one of them.")
     return "json" if as_json else form or "table"
+
+
+def chosen_timeout(text: str | None) -> float | None:
+    """Seconds of `--timeout`; None when it was not given.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    from qsearch.spec.units import parse_time
+
+    return None if text is None else parse_time(text)
 
 
 def chosen_choices(words: Sequence[str] | None) -> tuple[Choice, ...]:

@@ -1,8 +1,9 @@
-"""best, pareto, trials, show: what a job found."""
+"""best, pareto, layers, trials, show: what a job found."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,10 @@ from qsearch.cli.options import FormatOption, JobArgument, JsonOption, TargetOpt
 from qsearch.cli.session import session_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qsearch.contracts.trial import TrialState
+    from qsearch.contracts.views import FrontView
 
 
 def best(  # noqa: PLR0913, PLR0917 a command's parameters are its options
@@ -63,27 +67,46 @@ def pareto(
     job: Annotated[list[str], typer.Argument(metavar="JOB", help="One or several jobs.")],
     target: TargetOption = "",
     plot: Annotated[
-        str, typer.Option("--plot", metavar="-", help="Draw instead of listing; - draws in the terminal.")
+        str,
+        typer.Option("--plot", metavar="FILE", help="Draw instead: .html, .png, .svg, .pdf; - draws in the terminal."),
     ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Let --plot overwrite a file.")] = False,
     form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the front: accuracy against speed, with ties and baselines."""
+    """Show the front: accuracy against speed, with ties and baselines.
+
+    With --plot FILE prints the path of the drawing."""
     chosen = chosen_form(form, as_json)
-    _check_plot(plot, chosen)
+    _check_plot(plot, chosen, len(job), force=force)
     session = session_of(context)
     with session.desk() as desk:
         views = [desk.front(each, target) for each in job]
-    from qsearch.cli.output import answer, print_lines, terminal_size
-    from qsearch.report.front_plot import front_plot
+    if plot:
+        _draw(views, plot)
+        return
+    from qsearch.cli.output import answer
     from qsearch.report.trials import fronts_answer
 
-    if not plot:
-        answer(session, fronts_answer(views), chosen)
-        return
-    columns, lines = terminal_size(sys.stdout)
-    for view in views:
-        print_lines(front_plot(view, width=min(columns, 120), height=max(14, min(lines - 8, 30))))
+    answer(session, fronts_answer(views), chosen)
+
+
+def layers(
+    context: typer.Context,
+    job: JobArgument,
+    target: TargetOption = "",
+    form: FormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show each layer's sensitivity, its choices, and what really ran."""
+    chosen = chosen_form(form, as_json)
+    session = session_of(context)
+    with session.desk() as desk:
+        found = desk.layers(job, target)
+    from qsearch.cli.output import answer
+    from qsearch.report.layers import layers_answer
+
+    answer(session, layers_answer(found), chosen)
 
 
 def trials(
@@ -119,16 +142,36 @@ def show(context: typer.Context, trial: TrialArgument, form: FormatOption = None
     answer(session, trial_answer(found), chosen)
 
 
-def _check_plot(plot: str, form: str) -> None:
+def _check_plot(plot: str, form: str, jobs: int, *, force: bool) -> None:
     from qsearch.contracts.errors import UsageError
 
-    if plot not in ("", "-"):
-        raise UsageError(
-            f"--plot {plot}: this version draws in the terminal only, files (.html, .png) come in a later one",
-            "Use --plot - or take the numbers with -f csv.",
-        )
+    if force and plot in ("", "-"):
+        raise UsageError("--force is for the file of --plot, and none is named", "Example: --plot front.html --force")
     if plot and form != "table":
-        raise UsageError(f"--plot - and -f {form} contradict each other", "Give one of them.")
+        raise UsageError(f"--plot {plot} and -f {form} contradict each other", "Give one of them.")
+    if plot in ("", "-"):
+        return
+    if jobs > 1:
+        raise UsageError(f"--plot {plot} draws one front, and {jobs} jobs are named", "Draw them one by one.")
+    from qsearch.report.plot_files import check_plot
+
+    check_plot(Path(plot), force=force)
+
+
+def _draw(views: Sequence[FrontView], plot: str) -> None:
+    from qsearch.cli.output import print_lines, terminal_size
+
+    if plot != "-":
+        from qsearch.report.plot_files import write_plot
+
+        write_plot(views[0], Path(plot))
+        print_lines([plot])
+        return
+    from qsearch.report.front_plot import front_plot
+
+    columns, lines = terminal_size(sys.stdout)
+    for view in views:
+        print_lines(front_plot(view, width=min(columns, 120), height=max(14, min(lines - 8, 30))))
 
 
 def _state(word: str) -> TrialState:

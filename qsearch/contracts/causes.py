@@ -8,7 +8,7 @@ from enum import StrEnum
 class Cause(StrEnum):
     """Why a task of the pool did not bring a result."""
 
-    #: the worker, its machine or the connection died; says nothing about the candidate
+    #: the worker, its machine or the connection died, or somebody killed a child; says nothing about the candidate
     INFRA = "infra"
     #: the measuring child died by a signal, in native code
     NATIVE_CRASH = "native-crash"
@@ -20,6 +20,9 @@ class Cause(StrEnum):
     USER_ERROR = "user-error"
     #: the runtime refused the model, or the outputs are NaN or of another shape
     BAD_MODEL = "bad-model"
+    #: a disk that the worker writes to has no room; says nothing about the candidate, and more attempts
+    #: would find it just as full: the driver stops, and `resume` runs the trial again
+    DISK_FULL = "disk-full"
     #: telemetry left too few samples
     POLLUTED = "polluted"
     #: the job was cancelled while the task ran
@@ -35,5 +38,6 @@ RETRIES: dict[Cause, int] = {
     Cause.POLLUTED: 1,
     Cause.USER_ERROR: 0,
     Cause.BAD_MODEL: 0,
+    Cause.DISK_FULL: 0,
     Cause.CANCELLED: 0,
 }

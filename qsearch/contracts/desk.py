@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from qsearch.contracts.front import Best
-from qsearch.contracts.job import Job, JobSpec, JobState
+from qsearch.contracts.job import Job, JobSpec, JobState, Request
 from qsearch.contracts.layer import Inspection
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.trial import TrialState
@@ -15,14 +15,18 @@ from qsearch.contracts.views import (
     BenchView,
     BestQuery,
     Check,
+    EvalView,
     ExportReceipt,
     FrontRow,
     FrontView,
+    HeadView,
     JobStatus,
+    LayersView,
     Overrides,
     Plan,
     Progress,
     QueryResult,
+    Submission,
     TrialView,
 )
 
@@ -53,6 +57,49 @@ class Desk(Protocol):
         """Drive an unfinished job on from what the database holds."""
         ...
 
+    def submit(self, spec: Path, overrides: Overrides, watch: Watcher, *, patience_s: float) -> Submission:
+        """Create the job and start its driver on the Ray cluster, a local one where no address is set.
+
+        Waits up to `patience_s` for the driver to take the job. Raises Unreachable, with the driver's
+        own words, when it ended before that; the job is QUEUED then and `resume` can take it.
+        """
+        ...
+
+    def watch(self, job: str, watch: Watcher, *, timeout_s: float | None) -> JobStatus:
+        """Follow a job that somebody else drives, to its end, from what the database holds.
+
+        Raises:
+            TimedOut: not ended after `timeout_s` seconds; the job goes on.
+            JobFailed: its driver has died; names the way on.
+            Interrupted: Ctrl-C; the job goes on.
+            QSearchError: the job is FAILED, for this reason.
+        """
+        ...
+
+    def ask(self, job: str, request: Request, *, wait: bool, timeout_s: float | None) -> JobStatus:
+        """Ask a job's driver to stop or to cancel; a job that nobody drives is cancelled here.
+
+        Raises:
+            UsageError: the job has ended, or there is no driver that could stop gracefully.
+            TimedOut: `wait`, and not ended after `timeout_s` seconds.
+        """
+        ...
+
+    def drive(self, job: str, folder: Path, watch: Watcher) -> JobStatus:
+        """Drive a submitted job to its end; called inside the Ray job that `submit` started, only.
+
+        `folder` holds what travelled with the job.
+        """
+        ...
+
+    def head(self) -> HeadView | None:
+        """The local Ray head of this database; None when none lives."""
+        ...
+
+    def end_head(self) -> HeadView | None:
+        """End the local Ray head and the drivers on it; what it was, None when none lived."""
+        ...
+
     def jobs(self, *, limit: int, states: Sequence[JobState]) -> Sequence[Job]: ...
 
     def status(self, job: str) -> JobStatus: ...
@@ -65,6 +112,10 @@ class Desk(Protocol):
         """An empty target = the job's only one; with several it must be named."""
         ...
 
+    def layers(self, job: str, target: str) -> LayersView:
+        """Layers, their sensitivity seen so far and the graphs that ran; at any state of the job."""
+        ...
+
     def best(self, job: str, query: BestQuery) -> Best: ...
 
     def show(self, trial: str) -> TrialView: ...
@@ -74,6 +125,14 @@ class Desk(Protocol):
     def bench(
         self, models: Sequence[str], *, data: str, target: str, tier: Tier, shapes: Sequence[str]
     ) -> BenchView: ...
+
+    def eval(self, models: Sequence[str], spec: Path, *, target: str, quick: bool) -> EvalView:
+        """Time files and trials against the spec's fp32 in one sitting, and score them on its held-out split.
+
+        A model is a file, or a trial's reference, which is exported on the way. An empty target = the
+        spec's only one.
+        """
+        ...
 
     def export(self, trial: str, out: Path, *, verify: bool, force: bool) -> ExportReceipt: ...
 

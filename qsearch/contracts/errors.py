@@ -15,6 +15,7 @@
     ├── Incomparable            two numbers taken under unlike circumstances
     ├── Fenced                  a stale epoch or token: somebody else has taken over
     ├── WorkFailed              a task of the pool failed, with its cause and the tail of its output
+    ├── TimedOut                the wait was over before the work; the work goes on
     └── Interrupted             the user asked to stop
 
 NOTE: one root, because the command line turns exactly this family into one to three lines and an
@@ -129,13 +130,18 @@ class WorkFailed(QSearchError):
         self.tail = tail
 
 
+class TimedOut(QSearchError):
+    """A wait with `--timeout` was over before the job was; the job goes on."""
+
+
 class Interrupted(QSearchError):
     """The user asked to stop; what was measured is kept and `resume` continues.
 
     Args:
         message: what was stopped.
         hint: how to go on.
-        signal: number of the signal that asked, 2 or 15; the exit code is 128 more.
+        signal: number of the signal that asked, 2 or 15; the exit code is 128 more. 0 when it was asked
+            through the ledger, from another process: then the job has the end that was asked for.
         answered: id of a job that was stopped gracefully and has its answer; empty when there is none.
     """
 

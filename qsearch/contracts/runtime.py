@@ -26,8 +26,20 @@ class Loaded(Protocol):
         """
         ...
 
+    def threads(self) -> int:
+        """Threads that one inference works in, the caller's among them, as the runtime says of this model.
+
+        0 = its word is only what was asked for: whoever must know counts the process's threads. The others
+        are told because they may start threads that sleep, which such a count would take for working ones.
+        """
+        ...
+
     def float_ops(self) -> Mapping[str, int]:
-        """Nodes of the *optimised* graph by operator: what really runs, Q/DQ/Cast included."""
+        """Nodes of the *optimised* graph by operator: what really runs, Q/DQ/Cast included.
+
+        Where the name does not tell integer from float kernels, the precision follows a colon:
+        "FullyConnected:u8". Kernels may depend on shapes, so ask after a run.
+        """
         ...
 
 

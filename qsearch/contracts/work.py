@@ -10,6 +10,7 @@
 | `final`       | FinalOrder       | FinalResult     | none                                             |
 | `verify`      | VerifyOrder      | Verification    | `export/` model.onnx, check.npz                  |
 | `bench`       | BenchOrder       | BenchResult     | none                                             |
+| `eval`        | EvalOrder        | EvalResult      | none                                             |
 
 NOTE: workers write into the scratch folder named in the order and know nothing of the artifact
 store; the driver adopts the files (hash, rename, row). So a worker needs no database, and a store on
@@ -42,6 +43,7 @@ class WorkKind(StrEnum):
     FINAL = "final"
     VERIFY = "verify"
     BENCH = "bench"
+    EVAL = "eval"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,8 +239,67 @@ class BenchResult:
     circumstances: Circumstances
 
 
-Order = InspectOrder | MaterializeOrder | PrepareOrder | TrialOrder | FinalOrder | VerifyOrder | BenchOrder
-WorkResult = Inspection | Materialized | Prepared | Measurement | FinalResult | Verification | BenchResult
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalOrder:
+    """Whole model files against a prepared model's fp32: one sitting, and each on the held-out split.
+
+    NOTE: the reference is the one that a job's finals have (fp32 as it is assembled from the prepared
+    folder), so that a number of `eval` and a number of the finals are of the same kind.
+    """
+
+    #: absolute path of the `prepared/` folder
+    prepared: str
+    splits: str
+    materialized: Materialized
+    folder: str
+    #: fp32 for every layer of the prepared model
+    reference: Candidate
+    #: absolute paths
+    models: tuple[str, ...]
+    target: Target
+    tier: Tier
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """One file's numbers, or those of the reference."""
+
+    #: against fp32; None for fp32 itself
+    latency: Latency | None
+    heldout: Accuracy
+    #: of the .onnx file alone
+    sha256: str
+    #: with its external data
+    size_bytes: int
+    #: of its measuring child
+    peak_memory_bytes: int
+    #: nodes of the optimised graph by operator: what ran, Q/DQ/Cast included
+    optimised_ops: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalFailure:
+    """Why a file has no numbers: it was not loaded, not run, not scored, or has other inputs or outputs."""
+
+    cause: Cause
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalResult:
+    """Every file of the order is in exactly one of `models` and `failures`, by its position."""
+
+    reference: Evaluated
+    models: Mapping[int, Evaluated]
+    failures: Mapping[int, EvalFailure]
+    #: arms: "fp32", and the position of each file that could be measured
+    sitting: Sitting
+    circumstances: Circumstances
+
+
+Order = InspectOrder | MaterializeOrder | PrepareOrder | TrialOrder | FinalOrder | VerifyOrder | BenchOrder | EvalOrder
+WorkResult = Inspection | Materialized | Prepared | Measurement | FinalResult | Verification | BenchResult | EvalResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +316,8 @@ class Work:
     scratch: str
     #: seconds after which the worker is killed and the outcome is a TIMEOUT
     deadline_s: float
+    #: attempts of this piece that failed before; fewer than tokens, because a killed driver's is no failure
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,4 +347,5 @@ WORK_TYPES: dict[WorkKind, tuple[type, type]] = {
     WorkKind.FINAL: (FinalOrder, FinalResult),
     WorkKind.VERIFY: (VerifyOrder, Verification),
     WorkKind.BENCH: (BenchOrder, BenchResult),
+    WorkKind.EVAL: (EvalOrder, EvalResult),
 }

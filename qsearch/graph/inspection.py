@@ -12,10 +12,11 @@ import onnx_ir as ir
 
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.errors import ModelError
-from qsearch.contracts.layer import Inspection, Layer, TensorInfo
+from qsearch.contracts.layer import Inspection, Layer
 from qsearch.graph.layers import find_layers
 from qsearch.graph.load import external_files, load_model
 from qsearch.graph.normalise import normalise
+from qsearch.graph.signature import tensor_info
 
 
 def inspect_model(
@@ -52,8 +53,8 @@ def describe(model: ir.Model, layers: tuple[Layer, ...], notes: Sequence[str], p
     return Inspection(
         digest=digest_of_file(path),
         opset=model.opset_imports[""],
-        inputs=tuple(_info(value) for value in model.graph.inputs),
-        outputs=tuple(_info(value) for value in model.graph.outputs),
+        inputs=tuple(tensor_info(value) for value in model.graph.inputs),
+        outputs=tuple(tensor_info(value) for value in model.graph.outputs),
         layers=layers,
         operators=dict(sorted(Counter(n.op_type for n in ir.traversal.RecursiveGraphIterator(model.graph)).items())),
         other_bytes=total - sum(layer.bytes[Choice.FP32] for layer in layers),
@@ -81,9 +82,3 @@ def _graph_bytes(model: ir.Model) -> int:
             graph.initializers.pop(name)
     size: int = ir.to_proto(bare).ByteSize()
     return size
-
-
-def _info(value: ir.Value) -> TensorInfo:
-    shape = () if value.shape is None else tuple(s if isinstance(s, int) else s.value for s in value.shape)
-    dtype = value.dtype.numpy().name if value.dtype is not None and value.dtype != ir.DataType.STRING else "str"
-    return TensorInfo(name=value.name or "", dtype=dtype, shape=shape)

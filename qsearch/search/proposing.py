@@ -4,7 +4,11 @@ NOTE: a sampler may draw what is known already, and small or converged ones do s
 draw is thrown away and drawn again under another seed, a bounded number of times; then comes a
 local move around the measured front, because that is where a converged sampler was looking; then
 any unseen candidate; and when there is none, fewer proposals than asked for. Every step is seeded
-by (job seed, trial number, step), so a resumed job asks what an unkilled one would have asked.
+by (job seed, trial number, step), so a resumed job asks what an unkilled one would have asked:
+- `random`: always, because a draw looks at nothing but what was asked before. Only the local move, near
+  the end of a small space, looks at results.
+- `tpe` and `nsga2`: when their results are the same too, and the job has one slot, so that every ask sees
+  all earlier trials ended. With several slots an ask sees who has ended by then, and a kill changes that.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from qsearch.contracts.errors import NotFound
 from qsearch.contracts.job import Job, JobSpec, Lease
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.trial import Result
-from qsearch.contracts.views import FrontRow, FrontView
+from qsearch.contracts.views import FrontRow, FrontView, Origin
+from qsearch.contracts.work import Prepared
 from qsearch.search.objectives import is_usable
 from qsearch.search.pareto import front
 from qsearch.search.pick import pick
@@ -75,4 +76,21 @@ def front_view(ledger: Ledger, job: str, spec: JobSpec, target: str) -> FrontVie
         machine_key=rows[0].result.machine_key,
         rows=rows,
         best=best,
+        constraints=spec.constraints,
+        objectives=tuple(spec.objectives),
+        origin=_origin(spec, target, prepared[1], list(results.values())),
+    )
+
+
+def _origin(spec: JobSpec, target: str, prepared: Prepared, results: Sequence[Result]) -> Origin:
+    asked = next(t for t in spec.targets if t.name == target)
+    return Origin(
+        name=spec.name,
+        cpu=prepared.machine.cpu,
+        cores=prepared.machine.cores,
+        runtime=prepared.circumstances.runtime,
+        threads=asked.threads,
+        batch=asked.batch,
+        tier=spec.precision,
+        measured=max((r.trial.ended for r in results if r.trial.ended), default=None),
     )

@@ -9,11 +9,10 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from qsearch.contracts.errors import Interrupted, UsageError
+from qsearch.contracts.errors import Interrupted, NotFound, Unsupported, UsageError
 from qsearch.contracts.front import Best
-from qsearch.contracts.job import Job, JobSpec, JobState
+from qsearch.contracts.job import Job, JobSpec, JobState, Request
 from qsearch.contracts.layer import Inspection
-from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.pool import Pool
 from qsearch.contracts.trial import TrialState
@@ -21,14 +20,18 @@ from qsearch.contracts.views import (
     BenchView,
     BestQuery,
     Check,
+    EvalView,
     ExportReceipt,
     FrontRow,
     FrontView,
+    HeadView,
     JobStatus,
+    LayersView,
     Overrides,
     Plan,
     Progress,
     QueryResult,
+    Submission,
     TrialView,
 )
 from qsearch.service.scratch import own_scratch
@@ -37,6 +40,7 @@ from qsearch.spec.settings import Settings, load_settings
 from qsearch.store.artifacts import ArtifactStore
 from qsearch.store.opening import open_ledger
 from qsearch.store.query import read_only_query
+from qsearch.store.sql_ledger import SqlLedger
 
 Watch = Callable[[Progress], None]
 
@@ -103,6 +107,62 @@ class LocalDesk:
         with self._place(overrides.pool, overrides.record) as place:
             return self._drive(place, found, watch)
 
+    def submit(self, spec: Path, overrides: Overrides, watch: Watch, *, patience_s: float) -> Submission:
+        """See `Desk.submit`."""
+        from qsearch.service.submitting import Submitter
+        from qsearch.spec.loading import load_spec
+        from qsearch.spec.model_file import resolve_model
+
+        found, source = load_spec(spec, overrides)
+        resolve_model(found.model)
+        return Submitter(self._settings, self._ledger).submit(found, source, self._owner, watch, patience_s)
+
+    def watch(self, job: str, watch: Watch, *, timeout_s: float | None) -> JobStatus:
+        """See `Desk.watch`."""
+        from qsearch.service.watching import Patience, follow
+
+        found = self._ledger.job(job, self._owner)
+        return self.status(follow(self._ledger, found, watch, Patience(timeout_s)).id)
+
+    def ask(self, job: str, request: Request, *, wait: bool, timeout_s: float | None) -> JobStatus:
+        """See `Desk.ask`."""
+        from qsearch.service.asking import ask
+        from qsearch.service.watching import Patience
+
+        found = self._ledger.job(job, self._owner)
+        patience = Patience(timeout_s) if wait else None
+        return self.status(ask(self._ledger, found, request, self._owner, patience).id)
+
+    def drive(self, job: str, folder: Path, watch: Watch) -> JobStatus:
+        """See `Desk.drive`."""
+        from qsearch.cluster.ray_jobs import this_submission
+        from qsearch.service.driving import Host, drive_submitted
+
+        submitted = this_submission(os.environ)
+        if submitted.job != job:
+            raise UsageError(f"this Ray job was started for job {submitted.job}, not for {job}")
+        # nothing is made here: a database that is not there is not the one that was submitted to
+        self._ledger = open_ledger(self._settings.value("database_url"), create=False)
+        host = Host(database=self._ledger.uuid, artifacts=Path(self._settings.value("artifacts")), folder=folder)
+        try:
+            drive_submitted(submitted, self._ledger, host, watch)
+        except Interrupted as interrupted:
+            if interrupted.signal:
+                raise
+        return self.status(job)
+
+    def head(self) -> HeadView | None:
+        """See `Desk.head`."""
+        from qsearch.service.heading import present_head
+
+        return present_head(self._ledger.uuid)
+
+    def end_head(self) -> HeadView | None:
+        """See `Desk.end_head`."""
+        from qsearch.service.heading import end_present_head
+
+        return end_present_head(self._ledger.uuid)
+
     # looking
     def jobs(self, *, limit: int, states: Sequence[JobState]) -> Sequence[Job]:
         """See `Desk.jobs`."""
@@ -128,6 +188,14 @@ class LocalDesk:
         found = self._ledger.job(job, self._owner)
         return front_view(self._ledger, found.id, found.spec, target_of(found, target))
 
+    def layers(self, job: str, target: str) -> LayersView:
+        """See `Desk.layers`."""
+        from qsearch.service.layering import layers_view
+        from qsearch.service.references import target_of
+
+        found = self._ledger.job(job, self._owner)
+        return layers_view(self._ledger, found, target_of(found, target))
+
     def best(self, job: str, query: BestQuery) -> Best:
         """See `Desk.best`."""
         from qsearch.service.looking import best
@@ -144,7 +212,14 @@ class LocalDesk:
 
     def query(self, sql: str, *, limit: int, timeout_s: float) -> QueryResult:
         """See `Desk.query`."""
-        return read_only_query(self._migrated_url(), sql, limit=limit, timeout_s=timeout_s)
+        url = self._settings.value("database_url")
+        try:
+            return read_only_query(url, sql, limit=limit, timeout_s=timeout_s)
+        except (NotFound, Unsupported):
+            # No views there yet, or those of an older version: opening the ledger makes and migrates them.
+            # Not before asking, because a login may have the right to read the views and nothing else.
+            self._ledger.jobs(limit=1)
+            return read_only_query(url, sql, limit=limit, timeout_s=timeout_s)
 
     # models
     def inspect(self, model: str) -> Inspection:
@@ -160,6 +235,14 @@ class LocalDesk:
 
         with self._place("local") as place:
             return bench(place, models, data=data, target=target, tier=tier, shapes=shapes)
+
+    def eval(self, models: Sequence[str], spec: Path, *, target: str, quick: bool) -> EvalView:
+        """See `Desk.eval`."""
+        from qsearch.service.evaluating import evaluate, resolve
+
+        asked = resolve(spec, models, target=target, quick=quick)
+        with self._place("local") as place:
+            return evaluate(place, asked, self._owner)
 
     def export(self, trial: str, out: Path, *, verify: bool, force: bool) -> ExportReceipt:
         """See `Desk.export`."""
@@ -182,17 +265,12 @@ class LocalDesk:
             self._ledger.close()
 
     @cached_property
-    def _ledger(self) -> Ledger:
+    def _ledger(self) -> SqlLedger:
         return open_ledger(self._settings.value("database_url"))
 
     @cached_property
     def _artifacts(self) -> ArtifactStore:
         return ArtifactStore(Path(self._settings.value("artifacts")), self._ledger)
-
-    def _migrated_url(self) -> str:
-        # opening the ledger creates and migrates the database, so that the views are there to be read
-        self._ledger.jobs(limit=1)
-        return self._settings.value("database_url")
 
     @contextmanager
     def _place(self, pool_name: str, record: str = "") -> Iterator[Workplace]:
@@ -217,6 +295,9 @@ class LocalDesk:
         try:
             Driver(place, watch).drive(job)
         except Interrupted as interrupted:
+            if not interrupted.signal:
+                # asked from another process: nothing here was interrupted, the job has the end it was to have
+                return self.status(job.id)
             interrupted.hint = interrupted.hint or f"qsearch resume {job.id}"
             raise
         return self.status(job.id)

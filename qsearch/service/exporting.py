@@ -17,10 +17,12 @@ from qsearch.contracts.codec import digest_of, to_data
 from qsearch.contracts.errors import NotFound, UsageError
 from qsearch.contracts.job import Job
 from qsearch.contracts.measurement import Accuracy, Measurement
+from qsearch.contracts.target import Target
 from qsearch.contracts.trial import Result
 from qsearch.contracts.views import ExportReceipt
 from qsearch.contracts.work import Prepared, Verification, VerifyOrder, WorkKind
-from qsearch.service.export_texts import LOADER, readme
+from qsearch.service.export_loader import LOADERS
+from qsearch.service.export_texts import readme
 from qsearch.service.preparing import Preparer, Where, expect
 from qsearch.service.workplace import Workplace
 
@@ -32,8 +34,8 @@ def export(place: Workplace, job: Job, number: int, out: Path, *, verify: bool, 
     """Write model.onnx, candidate.json, manifest.json, session.json, load.py, check.npz and README.md.
 
     With `verify` the written file is loaded as a user would load it, through load.py, with the target's
-    session options and without them; its outputs are compared with the trial's, and its latency and
-    accuracy are measured again. Disagreements are in the receipt; nothing is deleted.
+    session options or properties and without them; its outputs are compared with the trial's, and its
+    latency and accuracy are measured again. Disagreements are in the receipt; nothing is deleted.
 
     Raises:
         UsageError: the folder has something in it and `force` is not given, or it cannot be written.
@@ -45,6 +47,7 @@ def export(place: Workplace, job: Job, number: int, out: Path, *, verify: bool, 
     if measurement is None:
         raise NotFound(f"trial {job.id}/{number} is {trial.state.value}; only a finished trial can be exported")
     result = next(r for r in place.ledger.history(job.id, trial.target) if r.trial.number == number)
+    target = _target(job, result)
     _make_folder(out, force)
     verification, scratch = _written(place, job, result, measurement, verify)
     with _writing_into(out):
@@ -53,7 +56,7 @@ def export(place: Workplace, job: Job, number: int, out: Path, *, verify: bool, 
         shutil.rmtree(scratch, ignore_errors=True)
         _describe(out, job, result, measurement, verification)
     if verify:
-        verification = _through_loader(out, verification)
+        verification = _through_loader(out, verification, LOADERS[target.runtime].plain)
         _write_json(out / "verification.json", to_data(verification) | {"schema": "qsearch.verification/1"})
     names = tuple(sorted(f.name for f in out.iterdir()))
     return ExportReceipt(trial=f"{job.id}/{number}", folder=str(out), files=names, verification=verification)
@@ -73,7 +76,7 @@ def _make_folder(out: Path, force: bool) -> None:
 def _written(
     place: Workplace, job: Job, result: Result, measurement: Measurement, verify: bool
 ) -> tuple[Verification, Path]:
-    target = next(t for t in job.spec.targets if t.name == result.trial.target)
+    target = _target(job, result)
     prepared = place.ledger.prepared(job.id, target.name)
     if prepared is None:
         raise NotFound(f"job {job.id} was never prepared for target {target.name}")
@@ -93,7 +96,7 @@ def _written(
         measure=verify,
         seed=int(digest_of([job.id, result.trial.number, "verify"])[:8], 16),
     )
-    found, scratch = workshop.do(WorkKind.VERIFY, f"{job.id}/verify", order, target, 1800.0)
+    found, scratch = workshop.do(WorkKind.VERIFY, f"{job.id}/verify:{result.trial.number}", order, target, 1800.0)
     return expect(found, Verification), scratch
 
 
@@ -106,22 +109,13 @@ def _same_tensors(now: Prepared, then: Prepared, job: Job) -> None:
 
 
 def _describe(out: Path, job: Job, result: Result, measurement: Measurement, verification: Verification) -> None:
-    target = next(t for t in job.spec.targets if t.name == result.trial.target)
+    target = _target(job, result)
     reference = f"{job.id}/{result.trial.number}"
     _write_json(
         out / "candidate.json",
         {"schema": "qsearch.candidate/1", "trial": reference, "choices": to_data(result.trial.candidate.choices)},
     )
-    _write_json(
-        out / "session.json",
-        {
-            "schema": "qsearch.session/1",
-            "provider": f"{target.provider}ExecutionProvider",
-            "intra_op_num_threads": target.threads,
-            "inter_op_num_threads": 1,
-            "config": dict(verification.session),
-        },
-    )
+    _write_json(out / "session.json", _session(target, verification))
     manifest = {
         "schema": "qsearch.manifest/1",
         "qsearch": __version__,
@@ -137,19 +131,42 @@ def _describe(out: Path, job: Job, result: Result, measurement: Measurement, ver
         "reproduce": f"qsearch export {reference} -o {out.name} --verify",
     }
     _write_json(out / "manifest.json", manifest)
-    (out / "load.py").write_text(LOADER, encoding="utf-8")
+    (out / "load.py").write_text(LOADERS[target.runtime].text, encoding="utf-8")
     (out / "README.md").write_text(readme(job, result, verification, target), encoding="utf-8")
+
+
+def _target(job: Job, result: Result) -> Target:
+    return next(t for t in job.spec.targets if t.name == result.trial.target)
+
+
+def _session(target: Target, verification: Verification) -> Mapping[str, object]:
+    """What load.py reads; threads are among OpenVINO's properties, and beside ONNX Runtime's config entries."""
+    config = dict(verification.session)
+    if target.runtime == "openvino":
+        return {
+            "schema": "qsearch.openvino-session/1",
+            "runtime": target.runtime,
+            "device": target.provider.upper(),
+            "config": config,
+        }
+    return {
+        "schema": "qsearch.session/1",
+        "provider": f"{target.provider}ExecutionProvider",
+        "intra_op_num_threads": target.threads,
+        "inter_op_num_threads": 1,
+        "config": config,
+    }
 
 
 def _drop(accuracy: Accuracy) -> dict[str, object]:
     return {"metric": accuracy.metric, "n": accuracy.n, **to_data(accuracy.drop)}
 
 
-def _through_loader(out: Path, verification: Verification) -> Verification:
-    """Run load.py as a user would, with the target's session options and with the plain defaults."""
+def _through_loader(out: Path, verification: Verification, plain: str) -> Verification:
+    """Run load.py as a user would, with the target's session options and with the defaults, `plain` in words."""
     words = list(verification.disagreements)
     for flag in ([], ["--plain"]):
-        how = "default session options" if flag else "session.json"
+        how = plain if flag else "session.json"
         try:
             done = subprocess.run(
                 [sys.executable, str(out / "load.py"), "--json", *flag],

@@ -12,6 +12,11 @@ def this_holder() -> str:
     return f"{socket.gethostname()}/{_boot()}/{os.getpid()}/{_start(os.getpid())}"
 
 
+def this_place() -> str:
+    """`HOST/BOOT`: equal for all processes of one host, or of one container."""
+    return f"{socket.gethostname()}/{_boot()}"
+
+
 def is_dead(holder: str) -> bool:
     """Whether the holder is known to have died. A process of another host is never known to be dead."""
     try:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from qsearch.contracts.errors import NotFound
 from qsearch.contracts.front import Best
-from qsearch.contracts.job import Constraints, Job
+from qsearch.contracts.job import Constraints, Job, JobState
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.measurement import Tier
-from qsearch.contracts.trial import TrialState
+from qsearch.contracts.trial import Trial, TrialState
 from qsearch.contracts.views import BestQuery, FrontRow, JobStatus, Progress, TrialView
 from qsearch.search.pick import pick
 from qsearch.search.proposing import make_proposer
@@ -19,33 +19,46 @@ from qsearch.search.space import Space
 from qsearch.service.answers import front_view
 from qsearch.service.holder import is_dead
 from qsearch.service.references import target_of
+from qsearch.service.tracking import FINALS_GUESS_S
 from qsearch.spec.units import parse_drop, parse_latency, parse_size
+
+#: what a driver does in a state
+_WHILE = {
+    JobState.PREPARING: "preparing",
+    JobState.SEARCHING: "searching",
+    JobState.FINALIZING: "measuring the finalists head to head",
+}
 
 
 def status(ledger: Ledger, job: Job) -> JobStatus:
     """A job as the database knows it, whoever drives it."""
-    states = [t.state for t in ledger.trials(job.id)]
-    bests = [ledger.best(job.id, t.name) for t in job.spec.targets]
-    ended = job.ended or datetime.now(UTC)
-    progress = Progress(
-        job=job,
-        trials={state: states.count(state) for state in TrialState if state in states},
-        budget=job.spec.search.trials,
-        elapsed_s=(ended - job.created).total_seconds(),
-        eta_s=None,
-        doing=_doing(ledger, job),
-        leaders=tuple(
-            (b.target, b.trial, b.speedup.value, b.speedup.low, b.speedup.high, b.drop_search.value)
-            for b in bests
-            if b is not None
-        ),
-    )
     return JobStatus(
         job=job,
-        progress=progress,
-        bests=tuple(b for b in bests if b is not None),
+        progress=progress_of(ledger, job),
+        bests=_bests(ledger, job),
         seconds=_seconds(ledger, job),
         notes=_notes(ledger, job),
+        lease=ledger.leased(job.id),
+    )
+
+
+def progress_of(ledger: Ledger, job: Job) -> Progress:
+    """Where a job stands, without reading what was measured: cheap enough for every second."""
+    found = ledger.trials(job.id)
+    states = [t.state for t in found]
+    counts = {state: states.count(state) for state in TrialState if state in states}
+    ended = job.ended or datetime.now(UTC)
+    return Progress(
+        job=job,
+        trials=counts,
+        budget=job.spec.search.trials,
+        elapsed_s=(ended - job.created).total_seconds(),
+        eta_s=_eta(job, counts),
+        doing=_doing(ledger, job, found),
+        leaders=tuple(
+            (b.target, b.trial, b.speedup.value, b.speedup.low, b.speedup.high, b.drop_search.value)
+            for b in _bests(ledger, job)
+        ),
     )
 
 
@@ -112,14 +125,37 @@ def limits(constraints: Constraints, query: BestQuery) -> Constraints:
     return constraints
 
 
-def _doing(ledger: Ledger, job: Job) -> str:
+def _bests(ledger: Ledger, job: Job) -> tuple[Best, ...]:
+    found = (ledger.best(job.id, target.name) for target in job.spec.targets)
+    return tuple(best for best in found if best is not None)
+
+
+def _eta(job: Job, counts: Mapping[TrialState, int]) -> float | None:
+    """Seconds to the end, as its driver would guess them from the time that its trials have taken."""
+    done = counts.get(TrialState.DONE, 0)
+    if job.state is not JobState.SEARCHING or done < 2 or not job.searched_s:
+        return None
+    left = max(0, job.spec.search.trials - done - counts.get(TrialState.FAILED, 0)) * job.searched_s / done
+    if job.spec.search.time_s is not None:
+        left = min(left, max(0.0, job.spec.search.time_s - job.searched_s))
+    return left + FINALS_GUESS_S
+
+
+def _doing(ledger: Ledger, job: Job, found: Sequence[Trial]) -> str:
     """What the job does now; a job whose driver has died does nothing, and says how to go on."""
-    if job.state.ended or job.epoch == 0:
+    if job.state.ended:
         return job.message
-    taken = [e for e in ledger.events(job.id) if e.kind == "leased"]
-    if taken and is_dead(str(taken[-1].data.get("holder", ""))):
+    lease = ledger.leased(job.id)
+    if lease is None and job.epoch == 0:
+        return f"waiting for its driver; where none was started, qsearch resume {job.id} drives it"
+    if lease is None or is_dead(lease.holder):
         return f"nothing: its driver has died; go on with qsearch resume {job.id}"
-    return job.message
+    if job.requested is not None:
+        return f"asked to {job.requested}"
+    running = [t for t in found if t.state is TrialState.RUNNING]
+    if job.state is JobState.SEARCHING and running:
+        return ", ".join(f"trial {t.number}: {t.origin}" for t in running)
+    return _WHILE.get(job.state, "")
 
 
 def _why(ledger: Ledger, job: Job, number: int) -> str:
@@ -147,4 +183,5 @@ def _notes(ledger: Ledger, job: Job) -> tuple[str, ...]:
         prepared = ledger.prepared(job.id, target.name)
         if prepared is not None:
             notes += [n for n in (*prepared[0].notes, *prepared[1].notes) if n not in notes]
+    notes += [f"{e.data.get('message')}; made again" for e in ledger.events(job.id) if e.kind == "damaged"]
     return tuple(notes)

@@ -122,7 +122,7 @@ class Preparer:
                 shapes=job.spec.shapes,
             )
             result, scratch = self._workshop.do(
-                WorkKind.PREPARE, f"{job.id}/prepare:{target.name}", order, target, PREPARE_DEADLINE_S
+                WorkKind.PREPARE, f"{job.id}/prepare:{target.name}:{key[:8]}", order, target, PREPARE_DEADLINE_S
             )
             self._artifacts.adopt("prepared", key, scratch / "prepared", to_data(result))
             shutil.rmtree(scratch, ignore_errors=True)

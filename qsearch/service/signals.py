@@ -1,4 +1,4 @@
-"""Ctrl-C once and twice."""
+"""Ctrl-C once and twice, here or asked from another process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
+
+from qsearch.contracts.job import Request
+
+#: what a request weighs, in signals
+_WEIGHT = {None: 0, Request.STOP: 1, Request.CANCEL: 2}
 
 
 class StopSignals:
@@ -17,7 +22,7 @@ class StopSignals:
 
     def __init__(self, told: Callable[[int], None] = lambda count: None) -> None:
         self.count = 0
-        #: number of the last signal: 2 or 15
+        #: number of the last signal: 2 or 15; 0 when none came
         self.last = 0
         self._told = told
         self._before: dict[int, object] = {}
@@ -32,6 +37,12 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._before.clear()
+
+    def heed(self, request: Request | None) -> None:
+        """What another process has asked counts like the signals that say the same."""
+        if _WEIGHT[request] > self.count:
+            self.count = _WEIGHT[request]
+            self._told(self.count)
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
         self.count += 1

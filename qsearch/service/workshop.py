@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qsearch.contracts.causes import RETRIES, Cause
-from qsearch.contracts.errors import InputError, JobFailed, QSearchError, TaskError
+from qsearch.contracts.errors import InputError, JobFailed, QSearchError, TaskError, Unreachable
 from qsearch.contracts.pool import Pool
 from qsearch.contracts.target import Target
 from qsearch.contracts.work import Order, Outcome, Work, WorkKind, WorkResult
@@ -35,6 +35,7 @@ class Workshop:
 
         Raises:
             InputError: the model, the data or the task's code cannot be used.
+            Unreachable: a disk is full.
             JobFailed: it failed for another reason, every allowed attempt included.
         """
         failed: dict[Cause, int] = {}
@@ -43,7 +44,15 @@ class Workshop:
             token += 1
             folder = self.folder(key, token)
             shutil.rmtree(folder, ignore_errors=True)
-            work = Work(kind=kind, key=key, token=token, order=order, scratch=str(folder), deadline_s=deadline_s)
+            work = Work(
+                kind=kind,
+                key=key,
+                token=token,
+                order=order,
+                scratch=str(folder),
+                deadline_s=deadline_s,
+                failures=sum(failed.values()),
+            )
             self._pool.submit(work, target)
             outcome = self._await(key, token)
             if outcome.result is not None:
@@ -69,5 +78,7 @@ def error_of(outcome: Outcome) -> QSearchError:
         return TaskError(outcome.message, hint)
     if outcome.cause is Cause.BAD_MODEL:
         return InputError(outcome.message)
+    if outcome.cause is Cause.DISK_FULL:
+        return Unreachable(outcome.message, "Free some space there.")
     cause = outcome.cause.value if outcome.cause else "unknown"
     return JobFailed(f"{outcome.kind.value} failed ({cause}): {outcome.message}", hint)

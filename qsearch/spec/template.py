@@ -118,7 +118,8 @@ constraints:
   # memory: 500MiB
   # Longest median time of one inference:
   # latency: 5ms
-# Names (this-machine, cpu-2threads, cpu-4threads, or a file in targets/ beside this one), or written out:
+# Names (this-machine, cpu-2threads, cpu-4threads, openvino-1thread, or a file in targets/ beside this one),
+# or written out:
 #   - {{runtime: onnxruntime, provider: CPU, threads: 4, batch: 1, labels: {{isa: avx2}}}}
 targets: [this-machine]
 # Sizes of input axes to measure at; left out: the samples' own mix.

@@ -53,7 +53,7 @@ CHOICES = Vocabulary("choice", tuple(AVAILABLE), tuple(c for c in Choice if c no
 OBJECTIVES = Vocabulary("objective", ("latency", "drop", "size", "memory"), ("energy", "throughput"))
 SAMPLERS = Vocabulary("sampler", ("tpe", "nsga2", "random"), ("frontier", "nsga3", "gp", "grid"))
 PRECISIONS = Vocabulary("precision", ("quick", "screen"), ("final", "nightly"))
-RUNTIMES = Vocabulary("runtime", ("onnxruntime",), ("openvino", "tensorrt", "qnn", "torch"))
+RUNTIMES = Vocabulary("runtime", ("onnxruntime", "openvino"), ("tensorrt", "qnn", "torch"))
 PROVIDERS = Vocabulary("provider", ("CPU",), ("CUDA", "TensorRT", "QNN", "CoreML", "DirectML"))
 SPLITS = Vocabulary("way to split", ("auto",))
 #: the metrics of `qsearch.measure.metrics`, repeated here so that reading a spec needs no numpy; a test compares

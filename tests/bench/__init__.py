@@ -1,1 +1,1 @@
-"""Benches: `python -m tests.bench.NAME [--json] [--quick] [--strict]`; `python -m tests.bench` runs them all."""
+"""Benches: `python -m tests.bench.NAME [--json] [--quick] [--strict]`; without a name, those that need no job."""

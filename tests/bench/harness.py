@@ -55,13 +55,17 @@ def bench(name: str, minutes: float, quick_minutes: float, measure: Callable[[bo
     flags = parser.parse_args()
     print(f"{name}: about {quick_minutes if flags.quick else minutes:g} min", file=sys.stderr)
     found = measure(flags.quick)
+    print(json.dumps(document(name, found), indent=None if flags.json else 2))
+    return 1 if flags.strict and not all(goal.met for goal in found.goals) else 0
+
+
+def document(name: str, found: Found) -> dict[str, object]:
+    """What a bench prints: its rows and goals, and the machine they are true for."""
     machine = this_machine()
-    document = {
+    return {
         "schema": "qsearch.bench/1",
         "bench": name,
         "machine": {"key": machine.key, "cpu": machine.cpu, "cores": machine.cores, "isa": list(machine.isa)},
         "rows": list(found.rows),
         "goals": [{**asdict(goal), "met": goal.met} for goal in found.goals],
     }
-    print(json.dumps(document, indent=None if flags.json else 2))
-    return 1 if flags.strict and not all(goal.met for goal in found.goals) else 0

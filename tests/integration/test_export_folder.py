@@ -1,19 +1,34 @@
-"""The folder of an export: refused before the long part, and a loader that hangs is a disagreement."""
+"""The folder of an export: refused before the long part, loaded by the runtime of its target, by its own load.py."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qsearch.cluster.memory import MemoryPool
 from qsearch.contracts.errors import UsageError
+from qsearch.contracts.job import Job
+from qsearch.contracts.measurement import Measurement
+from qsearch.contracts.target import Target
+from qsearch.contracts.trial import Result
 from qsearch.contracts.work import Outcome, Verification, Work
+from qsearch.measure.runtimes import settings_of
+from qsearch.measure.samples import write_samples
 from qsearch.service import exporting
 from qsearch.service.workplace import Workplace
+from qsearch.spec.targets import find_target
 from qsearch.store.artifacts import ArtifactStore
 from qsearch.store.memory import MemoryLedger
+from tests.acceptance.conftest import write_classifier
 from tests.contract import ledger_samples as samples
+from workers.verifying import _write_check
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -42,9 +57,74 @@ def test_a_loader_that_hangs_is_a_disagreement(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "load.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setattr(exporting, "LOADER_S", 0.3)
     seen = Verification(sha256="", size_bytes=0, measured=None, disagreements=("before",))
-    words = exporting._through_loader(tmp_path, seen).disagreements
+    words = exporting._through_loader(tmp_path, seen, "default session options").disagreements
     assert words == (
         "before",
         "load.py did not end within 0.3 s under session.json",
         "load.py did not end within 0.3 s under default session options",
     )
+
+
+@pytest.fixture(scope="module", params=["cpu-1thread", "openvino-1thread", "openvino-2threads"])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `export` describes it, around a real file and its outputs on the target's runtime."""
+    target, folder = _target(request.param), tmp_path_factory.mktemp("export")
+    job, result, measurement = _finished(target)
+    out = folder / "out"
+    out.mkdir()
+    write_classifier(out / "model.onnx", folder / "data.npz", count=8)
+    with np.load(folder / "data.npz") as data:
+        write_samples(folder / "samples.npz", [{"x": row[None]} for row in data["x"]], {}, [1] * 8)
+    _write_check(out / "model.onnx", target, folder / "samples.npz", out / "check.npz")
+    session = {**settings_of(target), **target.options}
+    seen = Verification(sha256="", size_bytes=1, measured=None, disagreements=(), session=session)
+    exporting._describe(out, job, result, measurement, seen)
+    return out
+
+
+def _target(name: str) -> Target:
+    if name == "openvino-2threads":
+        return Target(name=name, runtime="openvino", threads=min(2, len(os.sched_getaffinity(0))))
+    return find_target(name, None)
+
+
+def _finished(target: Target) -> tuple[Job, Result, Measurement]:
+    ledger = MemoryLedger()
+    job = ledger.create_job(samples.spec(targets=(target,)), "", "ada")
+    lease = ledger.lease(job.id, "driver", 60)
+    (trial,) = ledger.add_trials(lease, samples.proposals(1, target.name))
+    ledger.finish(job.id, trial.number, ledger.start(lease, trial.number), samples.measurement())
+    (result,) = ledger.history(job.id, target.name)
+    return job, result, samples.measurement()
+
+
+def test_load_py_loads_what_was_measured_and_checks_it(exported: Path) -> None:
+    session = json.loads((exported / "session.json").read_text())
+    target = json.loads((exported / "manifest.json").read_text())["target"]
+    text, words = (exported / "load.py").read_text(), (exported / "README.md").read_text()
+    if target["runtime"] == "openvino":
+        assert (session["runtime"], session["device"]) == ("openvino", "CPU")
+        assert session["config"]["INFERENCE_PRECISION_HINT"] == "f32"
+        assert session["config"].get("INFERENCE_NUM_THREADS", "1") == str(target["threads"])
+        assert "onnxruntime" not in text
+        assert "sets the properties it was measured with" in words
+    else:
+        assert session["provider"] == "CPUExecutionProvider"
+        assert session["intra_op_num_threads"] == target["threads"]
+        assert "openvino" not in text
+        assert "sets the session options it was measured with" in words
+    seen = Verification(sha256="", size_bytes=0, measured=None, disagreements=())
+    assert exporting._through_loader(exported, seen, "defaults").disagreements == ()
+    said = subprocess.run([sys.executable, "load.py"], cwd=exported, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout, said.stderr) == (0, "outputs are identical\n", "")
+
+
+def test_other_outputs_are_told_for_both_ways_to_load(exported: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(exported, tmp_path / "out"))
+    with np.load(out / "check.npz") as stored:
+        kept = dict(stored)
+    np.savez(out / "check.npz", **kept | {"out:2:logits": -kept["out:2:logits"]})
+    seen = Verification(sha256="", size_bytes=0, measured=None, disagreements=())
+    first, second = exporting._through_loader(out, seen, "defaults").disagreements
+    assert first.startswith("outputs under session.json differ by up to ")
+    assert second.startswith("outputs under defaults differ by up to ")

@@ -9,7 +9,7 @@ import report_records as records
 
 from qsearch.contracts.desk import Desk, Watcher
 from qsearch.contracts.front import Best
-from qsearch.contracts.job import Job, JobSpec, JobState
+from qsearch.contracts.job import Job, JobSpec, JobState, Request
 from qsearch.contracts.layer import Inspection
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.trial import TrialState
@@ -17,13 +17,17 @@ from qsearch.contracts.views import (
     BenchView,
     BestQuery,
     Check,
+    EvalView,
     ExportReceipt,
     FrontRow,
     FrontView,
+    HeadView,
     JobStatus,
+    LayersView,
     Overrides,
     Plan,
     QueryResult,
+    Submission,
     TrialView,
 )
 
@@ -40,9 +44,13 @@ class MemoryDesk:
         self.the_status = records.status()
         self.the_best = records.best()
         self.the_front = records.front()
+        self.the_layers = records.layers()
         self.the_plan = records.plan()
         self.the_receipt = records.receipt()
+        self.the_evaluation = records.evaluation(result=records.all_measured())
         self.the_checks: tuple[Check, ...] = records.checks()
+        self.the_head: HeadView | None = records.head()
+        self.the_submission = records.submission()
         self.the_jobs: tuple[Job, ...] = (records.job(),)
 
     def init(self, model: str, *, data: str, metric: str, example: str, out: Path) -> Path:
@@ -68,6 +76,31 @@ class MemoryDesk:
         watch(records.progress())
         return self.the_status
 
+    def submit(self, spec: Path, overrides: Overrides, watch: Watcher, *, patience_s: float) -> Submission:
+        self._ask(spec=spec, overrides=overrides, patience_s=patience_s)
+        watch(records.progress())
+        return self.the_submission
+
+    def watch(self, job: str, watch: Watcher, *, timeout_s: float | None) -> JobStatus:
+        self._ask(job=job, timeout_s=timeout_s)
+        watch(records.progress())
+        return self.the_status
+
+    def ask(self, job: str, request: Request, *, wait: bool, timeout_s: float | None) -> JobStatus:
+        self._ask(job=job, request=request, wait=wait, timeout_s=timeout_s)
+        return self.the_status
+
+    def drive(self, job: str, folder: Path, watch: Watcher) -> JobStatus:
+        self._ask(job=job, folder=folder)
+        return self.the_status
+
+    def head(self) -> HeadView | None:
+        return self.the_head
+
+    def end_head(self) -> HeadView | None:
+        self._ask(ended=self.the_head)
+        return self.the_head
+
     def jobs(self, *, limit: int, states: Sequence[JobState]) -> Sequence[Job]:
         self._ask(limit=limit, states=tuple(states))
         return self.the_jobs
@@ -84,6 +117,10 @@ class MemoryDesk:
         self._ask(job=job, target=target)
         return self.the_front
 
+    def layers(self, job: str, target: str) -> LayersView:
+        self._ask(job=job, target=target)
+        return self.the_layers
+
     def best(self, job: str, query: BestQuery) -> Best:
         self._ask(job=job, query=query)
         return self.the_best
@@ -99,6 +136,10 @@ class MemoryDesk:
     def bench(self, models: Sequence[str], *, data: str, target: str, tier: Tier, shapes: Sequence[str]) -> BenchView:
         self._ask(models=tuple(models), data=data, target=target, tier=tier, shapes=tuple(shapes))
         return records.bench()
+
+    def eval(self, models: Sequence[str], spec: Path, *, target: str, quick: bool) -> EvalView:
+        self._ask(models=tuple(models), spec=spec, target=target, quick=quick)
+        return self.the_evaluation
 
     def export(self, trial: str, out: Path, *, verify: bool, force: bool) -> ExportReceipt:
         self._ask(trial=trial, out=out, verify=verify, force=force)

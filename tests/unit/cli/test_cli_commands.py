@@ -24,16 +24,24 @@ PRINTING = {
     "plan": ["s.yaml"],
     "run": ["s.yaml"],
     "resume": ["j1"],
+    "submit": ["s.yaml"],
+    "watch": ["j1"],
+    "stop": ["j1"],
+    "cancel": ["j1", "-y"],
+    "head show": [],
+    "head stop": ["-y"],
     "jobs": [],
     "status": ["j1"],
     "best": ["j1"],
     "pareto": ["j1"],
     "trials": ["j1"],
+    "layers": ["j1"],
     "show": ["j1/4"],
     "query": ["select 1"],
     "export": ["j1/4", "-o", "out"],
     "inspect": ["m.onnx"],
     "bench": ["a.onnx", "b.onnx"],
+    "eval": ["a.onnx", "j1/best", "--spec", "s.yaml"],
     "doctor": [],
     "version": [],
     "config show": [],
@@ -164,11 +172,51 @@ def test_pareto_draws(qsearch) -> None:
     assert {"★", "◆", "▲"} <= set(ran.out)
 
 
-@pytest.mark.parametrize("file", ["out.html", "out.png", "x"])
-def test_plots_to_files_are_refused_by_name(qsearch, desk, file: str) -> None:
-    ran = qsearch("pareto", "j1", "--plot", file)
+def test_pareto_draws_into_a_file_and_prints_its_path(qsearch, desk, tmp_path: Path) -> None:
+    ran = qsearch("pareto", "j1", "--plot", "front.html", "--target", "t")
+    assert (ran.code, ran.out) == (0, "front.html\n")
+    assert desk.asked == {"job": "j1", "target": "t"}
+    first = (tmp_path / "front.html").read_text()
+    assert "The pick is j1/4" in first
+    again = qsearch("pareto", "j1", "--plot", "front.html")
+    assert again.code == 2
+    assert "front.html exists" in again.err
+    assert "--force" in again.err
+    assert qsearch("pareto", "j1", "--plot", "front.html", "--force").code == 0
+    assert (tmp_path / "front.html").read_text() == first
+    assert [file.name for file in tmp_path.iterdir()] == ["front.html"], "nothing half written is left"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["j1", "--plot", "x.gif"], "--plot x.gif: cannot draw into a .gif file"),
+        (["j1", "--plot", "x"], ".html, .png, .svg, .pdf"),
+        (["j1", "--plot", "gone/x.png"], "no folder gone"),
+        (["j1", "j2", "--plot", "x.html"], "2 jobs"),
+        (["j1", "--plot", "x.html", "--json"], "contradict"),
+        (["j1", "--force"], "--force is for the file of --plot"),
+    ],
+)
+def test_a_plot_that_cannot_be_is_refused_before_anything_is_opened(qsearch, desk, words: list[str], said: str) -> None:
+    ran = qsearch("pareto", *words)
     assert (ran.code, ran.out, desk.opened) == (2, "", 0)
-    assert f"--plot {file}" in ran.err
+    assert said in ran.err
+
+
+def test_a_missing_library_is_named_with_what_to_install(qsearch, desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qsearch.report.plot_files.find_spec", lambda name: None)
+    ran = qsearch("pareto", "j1", "--plot", "x.png")
+    assert (ran.code, desk.opened) == (3, 0)
+    assert "matplotlib is not installed" in ran.err
+    assert "pip install 'qsearch[plots]'" in ran.err
+
+
+def test_layers_fit_a_terminal(qsearch, desk) -> None:
+    ran = qsearch("layers", "j1", "--target", "t")
+    assert desk.asked == {"job": "j1", "target": "t"}
+    assert "0.3 % [0.1, 0.5] (4)" in ran.out
+    assert "not told apart (3)" in ran.out
 
 
 def test_pareto_of_several_jobs(qsearch) -> None:
@@ -192,6 +240,18 @@ def test_bench_hands_over_tier_and_shapes(qsearch, desk) -> None:
     )
     asked = {"models": ("a.onnx", "b.onnx"), "data": "x.npz", "target": "t", "tier": Tier.FINAL}
     assert desk.asked == {**asked, "shapes": ("sequence=32",)}
+
+
+def test_eval_hands_over_files_and_trials_and_fails_when_one_of_them_could_not_be_measured(qsearch, desk) -> None:
+    ran = qsearch("eval", "a.onnx", "j1/best", "--spec", "s.yaml", "--target", "t", "--fast")
+    assert (ran.code, ran.err) == (0, "")
+    assert desk.asked == {"models": ("a.onnx", "j1/best"), "spec": Path("s.yaml"), "target": "t", "quick": True}
+    desk.the_evaluation = records.evaluation()
+    ran = qsearch("eval", "a.onnx", "--spec", "s.yaml")
+    assert ran.code == 5
+    assert "bad-model: it has no output 'out'" in ran.out
+    assert "2.50×" in ran.out
+    assert qsearch("eval", "a.onnx").code == 2
 
 
 def test_export_says_when_the_file_is_not_the_trial(qsearch, desk) -> None:

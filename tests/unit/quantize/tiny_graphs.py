@@ -45,6 +45,9 @@ class Session:
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(feeds)), strict=True))
 
+    def threads(self) -> int:
+        return 0
+
     def float_ops(self) -> dict[str, int]:
         return {}
 

@@ -12,7 +12,15 @@ import pytest
 from driver_world import TARGET, World
 
 from qsearch.contracts.causes import Cause
-from qsearch.contracts.errors import Fenced, Incomparable, InputError, Interrupted, JobFailed
+from qsearch.contracts.errors import (
+    Fenced,
+    Incomparable,
+    InputError,
+    Interrupted,
+    JobFailed,
+    Unreachable,
+    WorkFailed,
+)
 from qsearch.contracts.job import Job, JobState
 from qsearch.contracts.target import Target
 from qsearch.contracts.trial import TrialState
@@ -121,8 +129,6 @@ def _stop_after(world: World, trials: int) -> None:
 
 
 def test_a_failure_is_tried_again_as_often_as_its_cause_allows(tmp_path: Path) -> None:
-    from qsearch.contracts.errors import WorkFailed
-
     world = World(tmp_path)
     job = world.job(4)
     tries = Counter[str]()
@@ -143,8 +149,6 @@ def test_a_failure_is_tried_again_as_often_as_its_cause_allows(tmp_path: Path) -
 
 
 def test_a_job_without_any_result_has_failed(tmp_path: Path) -> None:
-    from qsearch.contracts.errors import WorkFailed
-
     world = World(tmp_path)
     job = world.job(3)
 
@@ -249,3 +253,67 @@ def test_status_tells_a_dead_driver_from_a_living_one(tmp_path: Path) -> None:
 
 def _now(world: World, job: Job) -> Job:
     return world.ledger.job(job.id, "me")
+
+
+def test_a_full_disk_stops_the_job_and_counts_as_no_failure(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    job = world.job(6)
+
+    def full(work: Work) -> None:
+        if work.key == f"{job.id}/3":
+            raise WorkFailed(Cause.DISK_FULL, "no space is left on the disk of /scratch")
+
+    world.fail = full
+    with pytest.raises(Unreachable, match="/scratch") as caught:
+        drive(world, job)
+    assert caught.value.hint == f"Free some space there. Then: qsearch resume {job.id}"
+    assert not world.ledger.trial(job.id, 3).failures
+    world.fail = lambda work: None
+    assert drive(world, job).state is JobState.DONE
+    assert [t.state for t in world.ledger.trials(job.id)] == [TrialState.DONE] * 6
+
+
+def test_a_database_that_is_gone_for_good_is_told_as_what_it_is(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    job = world.job(4)
+
+    def gone(*_args: object, **_more: object) -> None:
+        raise Unreachable("the database does not answer", "Start it.")
+
+    def lose(work: Work) -> None:
+        if work.key == f"{job.id}/2":
+            for write in ("finish", "move", "note", "release"):
+                setattr(world.ledger, write, gone)
+
+    world.fail = lose
+    with pytest.raises(Unreachable, match="does not answer") as caught:
+        drive(world, job)
+    assert caught.value.hint == f"Start it. Then: qsearch resume {job.id}"
+    assert world.ledger.job(job.id, "me").state is JobState.SEARCHING, "nobody could say otherwise"
+
+
+def test_a_stopped_job_killed_in_its_finals_and_again_while_prepared_searches_no_further(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    job = world.job(8)
+
+    def die(work: Work) -> None:
+        if work.key == f"{job.id}/2":
+            os.kill(os.getpid(), signal.SIGINT)
+        if work.kind is WorkKind.FINAL:
+            raise Killed
+
+    world.fail = die
+    with pytest.raises(Killed):
+        _drive_until_killed(world, job)
+    world.fail = lambda work: _die_at(work, WorkKind.INSPECT)
+    with pytest.raises(Killed):
+        _drive_until_killed(world, job)
+    world.fail = lambda work: None
+    assert drive(world, job).state is JobState.DONE
+    done = world.ledger.trials(job.id, [TrialState.DONE])
+    assert len(done) == 3, "those that were being finalized when it was killed"
+
+
+def _die_at(work: Work, kind: WorkKind) -> None:
+    if work.kind is kind:
+        raise Killed

@@ -113,7 +113,8 @@ ONE_LINE = [
     ("targets: [this-machin]\n", 's.yaml:3:11 targets[0]: unknown target "this-machin"; did you mean "this-machine"?'),
     (
         "targets: [moon]\n",
-        's.yaml:3:11 targets[0]: unknown target "moon"; known: cpu-1thread, cpu-2threads, cpu-4threads, this-machine',
+        's.yaml:3:11 targets[0]: unknown target "moon"; '
+        "known: cpu-1thread, cpu-2threads, cpu-4threads, openvino-1thread, this-machine",
     ),
     (
         "targets: [this-machine, cpu-1thread]\n",
@@ -122,8 +123,8 @@ ONE_LINE = [
     ("targets: []\n", "s.yaml:3:10 targets: expected at least one entry"),
     ("targets: this-machine\n", 's.yaml:3:10 targets: expected a list, found "this-machine"; write [this-machine]'),
     (
-        "targets: [{runtime: openvino}]\n",
-        "s.yaml:3:21 targets[0].runtime: openvino is not available in this version; available: onnxruntime",
+        "targets: [{runtime: tensorrt}]\n",
+        "s.yaml:3:21 targets[0].runtime: tensorrt is not available in this version; available: onnxruntime, openvino",
     ),
     (
         "targets: [{provider: CUDA}]\n",
@@ -267,7 +268,7 @@ def test_names_every_problem_at_once_in_the_order_of_the_file(folder: Path) -> N
         f"s.yaml:1:15 model.path: no such file: {folder / 'gone.onnx'}",
         f"s.yaml:2:14 data.path: no such file: {folder / 'gone.npz'}",
         's.yaml:3:11 targets[0]: unknown target "nowhere"; '
-        "known: cpu-1thread, cpu-2threads, cpu-4threads, this-machine",
+        "known: cpu-1thread, cpu-2threads, cpu-4threads, openvino-1thread, this-machine",
         's.yaml:4:18 search.trials: expected a whole number, found "x"',
         's.yaml:4:21 search.tine: unknown key; did you mean "time"?',
     ]

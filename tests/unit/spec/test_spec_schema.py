@@ -71,7 +71,7 @@ GOOD = "model: {path: m.onnx}\ntask: a:b\n"
         "objectives: [drop]\n",
         "constraints: {drop: 1}\n",
         "constraints: {size: 60Mb}\n",
-        "targets: [{runtime: openvino}]\n",
+        "targets: [{runtime: tensorrt}]\n",
         "targets: []\n",
         "shapes: all\n",
         "shapes: {sequence: 3}\n",

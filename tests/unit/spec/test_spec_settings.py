@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qsearch.contracts.errors import SpecError, Unsupported, UsageError
-from qsearch.spec.settings import SETTINGS, load_settings, project_folder, without_passwords
+from qsearch.spec.settings import SETTINGS, heads_folder, load_settings, project_folder, without_passwords
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_paths_count_from_where_they_are_written(home: Path) -> None:
     from_file = load_settings({}, {}, inner)
     assert from_file.value("database_url") == f"sqlite:///{work}/db/x.db"
     assert from_file.value("artifacts") == f"{work}/big"
-    from_flag = load_settings({"database_url": "y.db", "artifacts": "~/big"}, {"HOME": str(home)}, inner)
+    from_flag = load_settings({"database_url": "sqlite:///y.db", "artifacts": "~/big"}, {"HOME": str(home)}, inner)
     assert from_flag.value("database_url") == f"sqlite:///{inner}/y.db"
     assert from_flag.value("artifacts") == f"{Path.home()}/big"
 
@@ -95,6 +95,22 @@ def test_paths_count_from_where_they_are_written(home: Path) -> None:
 @pytest.mark.parametrize("url", ["sqlite:////abs/x.db", "sqlite:///:memory:", "postgresql+psycopg://u:p@h/db"])
 def test_other_urls_are_left_alone(home: Path, url: str) -> None:
     assert load_settings({"database_url": url}, {}, home / "work").value("database_url") == url
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("foo", '--database-url: .*found "foo"\nFor a file: sqlite:///foo'),
+        ("./x.db", "For a file: sqlite:///./x.db"),
+        ("user:s3cr3t@host/db", "found something without a scheme$"),
+        ("postgresql:host/db?password=s3cr3t", "found something without a scheme$"),
+    ],
+)
+def test_a_database_url_without_a_scheme_is_no_file_name(home: Path, value: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as error:
+        load_settings({"database_url": value}, {}, home / "work")
+    assert "postgresql://user:password@host/database" in str(error.value)
+    assert "s3cr3t" not in str(error.value)
 
 
 def test_artifacts_lie_beside_the_database(home: Path) -> None:
@@ -155,6 +171,21 @@ def test_a_wrong_settings_file_is_told_with_its_place(home: Path, text: str, lin
     with pytest.raises(SpecError) as caught:
         load_settings({}, {}, home / "work")
     assert caught.value.message == f"{file}{line}"
+
+
+def test_an_idle_time_is_a_time(home: Path) -> None:
+    assert load_settings({}, {}, home / "work").value("head_idle") == "5m"
+    assert load_settings({}, {"QSEARCH_HEAD_IDLE": "90s"}, home / "work").value("head_idle") == "90s"
+    with pytest.raises(UsageError, match=r"QSEARCH_HEAD_IDLE: head_idle: expected a time"):
+        load_settings({}, {"QSEARCH_HEAD_IDLE": "soon"}, home / "work")
+
+
+def test_heads_lie_in_the_user_s_own_data_folder_and_are_not_made_by_asking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert heads_folder() == tmp_path / "data" / "qsearch" / "heads"
+    assert not (tmp_path / "data").exists()
 
 
 def test_an_empty_variable_is_not_set(home: Path) -> None:

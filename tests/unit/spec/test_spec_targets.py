@@ -20,6 +20,7 @@ def test_packaged_targets() -> None:
         ("cpu-1thread", "onnxruntime", "CPU", 1, 1),
         ("cpu-2threads", "onnxruntime", "CPU", 2, 1),
         ("cpu-4threads", "onnxruntime", "CPU", 4, 1),
+        ("openvino-1thread", "openvino", "CPU", 1, 1),
         ("this-machine", "onnxruntime", "CPU", 1, 1),
     ]
 
@@ -31,7 +32,7 @@ def test_targets_beside_the_spec_come_first(tmp_path: Path) -> None:
     assert find_target("cpu-1thread", tmp_path) == Target(name="cpu-1thread", batch=8)
     assert find_target("cpu-1thread", None) == Target(name="cpu-1thread")
     assert find_target("edge", tmp_path) == Target(name="edge", labels={"isa": "neon"})
-    assert [target.name for target in list_targets(tmp_path)][-2:] == ["edge", "this-machine"]
+    assert [target.name for target in list_targets(tmp_path)][-3:] == ["edge", "openvino-1thread", "this-machine"]
 
 
 def test_an_unknown_target_is_not_found() -> None:

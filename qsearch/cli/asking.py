@@ -35,7 +35,8 @@ def stop(
 ) -> None:
     """End a search early, with its answer.
 
-    Running trials finish, the finals run, the job is DONE."""
+    Running trials finish, the finals run, the job is DONE. Before the search has begun
+    there is no answer yet: then it cancels."""
     from qsearch.contracts.job import Request
 
     chosen, limit = chosen_form(form, as_json), chosen_timeout(timeout)

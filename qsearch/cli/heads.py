@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qsearch.cli.confirming import command_line, must_be_sure
 from qsearch.cli.options import FormatOption, JsonOption, YesOption, chosen_form
 from qsearch.cli.session import session_of
+
+if TYPE_CHECKING:
+    from qsearch.contracts.views import HeadView
 
 
 def head_show(context: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:
@@ -36,9 +39,8 @@ def head_stop(
     session = session_of(context)
     with session.desk() as desk:
         head = desk.head()
-        if head is not None and head.drivers:
-            question = f"End the Ray head with {len(head.drivers)} running ({', '.join(head.drivers)})?"
-            must_be_sure(question, command_line(session, "head", "stop", "-y"), yes=yes)
+        if head is not None and (head.drivers or not head.answers):
+            must_be_sure(_question(head), command_line(session, "head", "stop", "-y"), yes=yes)
         ended = desk.end_head()
     answer(session, heads_answer(ended), chosen)
 
@@ -51,3 +53,9 @@ def head_keep(
     from qsearch.service.heading import keep_head
 
     keep_head(folder, idle_s)
+
+
+def _question(head: HeadView) -> str:
+    if not head.answers:
+        return "The Ray head does not answer; what runs on it is not known. End it, and all that runs there?"
+    return f"End the Ray head with {len(head.drivers)} running ({', '.join(head.drivers)})?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import secrets
@@ -208,19 +209,31 @@ def must_be_safe(address: str, allow_open: bool) -> None:
     """Refuse what is no cluster's address, and an open cluster of another host.
 
     Raises:
-        Unsupported: names the address and what to do.
+        Unsupported: names the address and what to do; without the address, where a password may be in it.
     """
+    if "@" in address:
+        raise Unsupported(
+            "a Ray address holds no user and no password; expected host:port",
+            "Ray knows tokens only: RAY_AUTH_MODE=token and the cluster's token, here and on every node.",
+        )
     if "://" in address:
         whose = "Ray's dashboard" if address.startswith("http") else "the Ray client"
         raise Unsupported(f"{address} is an address of {whose}; expected host:port of the cluster itself, or auto")
     host = address.rpartition(":")[0].strip("[]") or address
-    loopback = host in ("auto", "local", "localhost", "::1") or host.startswith("127.")
     tokens = os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
-    if not (loopback or tokens or allow_open):
+    if not (host in ("auto", "local") or is_loopback(host) or tokens or allow_open):
         raise Unsupported(
             f"{address} is another host and Ray's token authentication is off: whoever reaches it runs code on it",
             "Set RAY_AUTH_MODE=token and the cluster's token, here and on every node.",
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether it is an address of this machine alone. A name may begin with 127. and lead anywhere."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _has_token() -> bool:

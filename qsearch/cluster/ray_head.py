@@ -31,6 +31,8 @@ START_S = 120.0
 END_S = 40.0
 #: seconds for an answer of its server
 ANSWER_S = 10.0
+#: seconds between two tries to reach a head that lives
+_PAUSE_S = 0.5
 #: states of a Ray job that has not ended
 _BUSY = ("PENDING", "RUNNING")
 
@@ -86,6 +88,11 @@ class HeadFolder:
         return self.path / "used.lock"
 
     @property
+    def handed(self) -> Path:
+        """Ray's ids of the jobs that were handed to the heads of this folder, one a line; outlives them."""
+        return self.path / "handed-in"
+
+    @property
     def log(self) -> Path:
         """What the keeper and `ray start` said."""
         return self.path / "head.log"
@@ -119,10 +126,16 @@ def held(folder: HeadFolder) -> Iterator[None]:
         yield
 
 
+def living_head(folder: HeadFolder) -> Head | None:
+    """The head whose keeper lives, whether it answers or not; None when there is none."""
+    head = read_papers(folder)
+    return head if head is not None and is_locked(folder.alive) else None
+
+
 def find_head(folder: HeadFolder) -> Head | None:
     """The head that lives and answers; None when there is none."""
-    head = read_papers(folder)
-    if head is None or not is_locked(folder.alive):
+    head = living_head(folder)
+    if head is None:
         return None
     with contextlib.suppress(Unreachable):
         ask_head(folder, head, "/api/version")
@@ -133,7 +146,10 @@ def find_head(folder: HeadFolder) -> Head | None:
 def ensure_head(
     folder: HeadFolder, keeper: Sequence[str], environment: Mapping[str, str], secret: str
 ) -> tuple[Head, bool]:
-    """The head of this folder; started when none answers, a dead one replaced.
+    """The head of this folder; started when none lives, a dead one replaced.
+
+    NOTE: one that lives and does not answer is waited for, never replaced: it is slow, or measures, and
+    whatever runs on it would end with it. Only a person may end it.
 
     Args:
         folder: of the head.
@@ -145,12 +161,13 @@ def ensure_head(
         The head, and whether it was started now.
 
     Raises:
-        Unreachable: it did not start; with the last lines of its log.
+        Unreachable: it did not start, with the last lines of its log; or it lives and does not answer.
     """
     with _alone(folder):
-        head = find_head(folder)
+        head = _await_answer(folder)
         if head is not None:
             return head, False
+        # a keeper that is about to end, or one whose starter was killed: nothing runs on it
         _end(folder)
         write_secret(folder.secret, secret)
         return _start(folder, keeper, environment), True
@@ -170,6 +187,20 @@ def drivers_of(folder: HeadFolder, head: Head) -> tuple[str, ...]:
     """Ray's ids of the jobs that have not ended there. Raises Unreachable."""
     jobs = ask_head(folder, head, "/api/jobs/")
     return tuple(str(job.get("submission_id") or job.get("job_id")) for job in jobs if job.get("status") in _BUSY)
+
+
+def note_handed(folder: HeadFolder, submission: str) -> None:
+    """Remember that this Ray job was handed in here, where there is room: the job itself is in the database."""
+    with contextlib.suppress(OSError), folder.handed.open("a", encoding="ascii") as opened:
+        opened.write(f"{submission}\n")
+
+
+def was_handed(folder: HeadFolder, submission: str) -> bool:
+    """Whether this Ray job was handed in here, to a head that lives or to an earlier one."""
+    try:
+        return submission in folder.handed.read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return False
 
 
 def ask_head(folder: HeadFolder, head: Head, path: str) -> Any:
@@ -225,6 +256,22 @@ def _alone(folder: HeadFolder) -> Iterator[None]:
         if not mine:
             raise Unreachable(f"another process has been starting a Ray head in {folder.path} for too long")
         yield
+
+
+def _await_answer(folder: HeadFolder) -> Head | None:
+    """The head that lives, once it answers; None when none lives."""
+    until = time.monotonic() + START_S
+    while living_head(folder) is not None:
+        head = find_head(folder)
+        if head is not None:
+            return head
+        if time.monotonic() >= until:
+            raise Unreachable(
+                f"the Ray head of {folder.path} lives and has not answered for {START_S:g} s; jobs may run on it",
+                f"qsearch head stop ends it, and what runs on it. {_look(folder)}",
+            )
+        time.sleep(_PAUSE_S)
+    return None
 
 
 def _end(folder: HeadFolder) -> Head | None:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qsearch.cluster.ray_cluster import ANSWER_S, meant, must_answer, must_be_safe, must_listen
+from qsearch.cluster.ray_cluster import ANSWER_S, is_loopback, meant, must_answer, must_be_safe, must_listen
 from qsearch.contracts.errors import Unreachable, UsageError
 
 #: what Ray would obey instead of the address it is given
@@ -83,7 +83,7 @@ class RayJobs:
         where = address.partition("://")[2] if dashboard else address
         must_be_safe(where, allow_open=False)
         must_listen(where)
-        if where.startswith(("127.", "localhost")):
+        if is_loopback(where.rpartition(":")[0].strip("[]") or where):
             # otherwise Ray takes loopback for another name of the host's own address, where nobody may listen
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         if not dashboard:

@@ -27,7 +27,8 @@ class RayPool(SeatedPool):
         scratch: folder that workers run in; local clusters only, since another host has other folders.
         slots: measuring slots of a local cluster.
         options: how the worker processes are started.
-        start_s: seconds an actor has to be placed and to say hello.
+        start_s: seconds an actor has to be placed and to say hello; one that replaces another has
+            `ray_seat.AGAIN_S` at most.
         allow_open: join another host's cluster without Ray's token authentication.
 
     Raises:
@@ -56,6 +57,17 @@ class RayPool(SeatedPool):
             self._cluster.close()
             raise
         super().__init__(self._ray_seats)
+
+    def settle(self) -> None:
+        """Do without the machines that have not come so far: their slots are others', also when they get free.
+
+        NOTE: who drives does so with the slots there are when it begins; an actor that came later would
+        hold a slot that nobody here sends work to.
+        """
+        newcomers = self._newcomers()
+        for seat in self._ray_seats:
+            if seat in newcomers:
+                seat.give_up(f"it had no free {SLOT} when the others began")
 
     def close(self) -> None:
         """End the actors and their workers, leave the cluster (end it, when it was started here)."""

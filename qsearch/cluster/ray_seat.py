@@ -17,6 +17,9 @@ from workers.wire import failed, read_hello, read_outcome, write_work
 
 #: how often an actor may be lost before it has said hello, in a row
 STARTS = 3
+#: seconds that an actor has at most to take the place of one that served. Another driver may have been
+#: given the freed slot, and may keep it for hours: better to end, and be resumed, than to sit out the budget.
+AGAIN_S = 120.0
 #: seconds that a dead or partitioned node may add to a piece's deadline; the actor keeps the deadline itself
 GRACE_S = 30.0
 
@@ -26,7 +29,7 @@ class RaySeat:
 
     Args:
         summon: starts a new actor (`workers.ray_actor.LinkActor`) and returns its handle.
-        start_s: seconds that an actor has to be placed and to say hello.
+        start_s: seconds that an actor has to be placed and to say hello; AGAIN_S at most once one has served.
         clock: monotonic seconds.
     """
 
@@ -34,7 +37,7 @@ class RaySeat:
         self, summon: Callable[[], Any], *, start_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._summon = summon
-        self._start_s = start_s
+        self._patience_s = start_s
         self._clock = clock
         self._slot: Slot | None = None
         self._busy: Work | None = None
@@ -106,6 +109,12 @@ class RaySeat:
         ray.wait([self._pending], timeout=10.0)
         return self.poll() or self._lost("cancelled; its actor did not answer and was killed", Cause.CANCELLED)
 
+    def give_up(self, why: str) -> None:
+        """It will never serve again; without waiting for its actor, which may not even be placed."""
+        self._broken = why
+        self._busy = self._slot = self._pending = None
+        ray.kill(self._actor, no_restart=True)
+
     def close(self) -> None:
         """End the actor, its worker and everything that started. Idempotent."""
         self._broken = self._broken or "closed"
@@ -121,16 +130,17 @@ class RaySeat:
         self._busy = self._slot = None
         self._actor = self._summon()
         self._pending = self._actor.hello.remote()
-        self._until = self._clock() + self._start_s
+        self._until = self._clock() + self._patience_s
 
     def _greet(self, text: str) -> None:
         try:
             self._slot = read_hello(text)
         except Unreachable as error:
-            self._give_up(str(error))
+            self.give_up(str(error))
             return
         self._pending = None
         self._losses = 0
+        self._patience_s = min(self._patience_s, AGAIN_S)
 
     def _answered(self, text: str, work: Work) -> Outcome:
         self._busy = self._pending = None
@@ -143,7 +153,7 @@ class RaySeat:
         """The actor lives and raised: no worker can be started there, or our own bug."""
         work = self._busy
         if work is None:
-            self._give_up(_first_line(error.cause or error))
+            self.give_up(_first_line(error.cause or error))
             return None
         self._busy = self._pending = None
         return failed(work, Cause.INFRA, f"the actor raised {_first_line(error.cause or error)}", str(error))
@@ -151,7 +161,7 @@ class RaySeat:
     def _overdue(self) -> Outcome | None:
         if self._busy is not None:
             return self._lost(f"its host did not answer, not even {GRACE_S:g} s after the deadline")
-        self._give_up(f"no node gave a free qsearch_slot and a worker within {self._start_s:g} s")
+        self.give_up(f"no node gave a free qsearch_slot and a worker within {self._patience_s:g} s")
         return None
 
     def _lost(self, how: str, cause: Cause = Cause.INFRA) -> Outcome | None:
@@ -161,15 +171,10 @@ class RaySeat:
         if self._slot is None:
             self._losses += 1
         if self._losses >= STARTS:
-            self._give_up(f"{how}; {STARTS} times in a row")
+            self.give_up(f"{how}; {STARTS} times in a row")
         else:
             self._begin()
         return failed(work, cause, how, host=host) if work is not None else None
-
-    def _give_up(self, why: str) -> None:
-        self._broken = why
-        self._busy = self._slot = self._pending = None
-        ray.kill(self._actor, no_restart=True)
 
     def _host(self) -> str:
         return self._slot.machine.host if self._slot is not None else ""

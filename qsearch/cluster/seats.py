@@ -65,24 +65,34 @@ class SeatedPool(ABC):
         self._must_be_open()
         while True:
             self._look()
+            if self._newcomers():
+                self._wait(1.0)
+                continue
             slots = self._slots()
-            starting = any(seat.slot is None and not seat.broken for seat in self._seats)
-            if slots and not (starting and len(slots) < len(self._seats)):
-                return slots
-            if not starting:
+            if not slots:
                 reasons = dict.fromkeys(seat.broken for seat in self._seats if seat.broken)
                 raise Unreachable("no worker can be started: " + ("; ".join(reasons) or "the pool has no slot"))
-            self._wait(1.0)
+            return slots
 
     def ready(self, timeout_s: float) -> bool:
         """Whether there is a machine, after waiting up to `timeout_s` for the first. Raises Unreachable."""
         self._must_be_open()
         self._look()
-        if not self._slots() and any(seat.slot is None and not seat.broken for seat in self._seats):
+        if not self._slots() and self._newcomers():
             self._wait(timeout_s)
             self._look()
+        if self._slots() or self._newcomers():
             return bool(self._slots())
         return bool(self.capacity())
+
+    def complete(self, timeout_s: float) -> bool:
+        """Whether no machine is still to come for the first time, after waiting up to `timeout_s` for the next."""
+        self._must_be_open()
+        self._look()
+        if self._newcomers():
+            self._wait(timeout_s)
+            self._look()
+        return not self._newcomers()
 
     def submit(self, work: Work, target: Target) -> None:
         """Queue it; see the port."""
@@ -145,6 +155,10 @@ class SeatedPool(ABC):
                 seat.send(work)
             except DataError as error:
                 self._ready.append(failed(work, Cause.BAD_MODEL, f"the order cannot be sent: {error}"))
+
+    def _newcomers(self) -> list[Seat]:
+        """Seats of which it is not known yet what they offer, or whether they ever will."""
+        return [s for n, s in enumerate(self._seats) if s.slot is None and not s.broken and n not in self._known]
 
     def _slots(self) -> list[Slot]:
         return [self._known[number] for number in sorted(self._known)]

@@ -79,6 +79,8 @@ class Desk(Protocol):
     def ask(self, job: str, request: Request, *, wait: bool, timeout_s: float | None) -> JobStatus:
         """Ask a job's driver to stop or to cancel; a job that nobody drives is cancelled here.
 
+        A stop before the search has begun cancels: there is nothing yet that finals could measure.
+
         Raises:
             UsageError: the job has ended, or there is no driver that could stop gracefully.
             TimedOut: `wait`, and not ended after `timeout_s` seconds.
@@ -93,7 +95,7 @@ class Desk(Protocol):
         ...
 
     def head(self) -> HeadView | None:
-        """The local Ray head of this database; None when none lives."""
+        """The local Ray head of this database, also one that does not answer; None when none lives."""
         ...
 
     def end_head(self) -> HeadView | None:

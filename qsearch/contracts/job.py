@@ -128,7 +128,8 @@ class Request(StrEnum):
     host, or a Ray job that is killed three seconds after its SIGTERM.
     """
 
-    #: running trials end, the finals run, the job is DONE
+    #: running trials end, the finals run, the job is DONE; before the search, where nothing is measured
+    #: yet that finals could compare, it does what CANCEL does
     STOP = "stop"
     #: running trials are killed, the job is CANCELLED
     CANCEL = "cancel"

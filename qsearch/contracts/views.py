@@ -87,6 +87,8 @@ class HeadView:
     idle_s: float
     #: Ray's ids of the drivers that run or wait there, "JOB-EPOCH"
     drivers: tuple[str, ...] = ()
+    #: False: it lives and did not say which drivers it has; there may be some
+    answers: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,7 @@ class OpenVino:
             compiled = core.compile_model(core.read_model(str(model)), DEVICE)
         except refusals() as error:
             raise translated(error, f"OpenVINO refuses {model.name}") from error
-        must_be_honoured(compiled, target)
+        must_be_honoured(core, compiled, target)
         return _OpenVinoModel(compiled, model, ports, tuple(outputs) or ports.outputs)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import ModelError, QSearchError, Unsupported, WorkFailed
+from qsearch.contracts.installing import install_hint
 
 _TELEMETRY = "openvino_telemetry"
 #: what stands before the reason: the places in OpenVINO's sources that the error passed
@@ -32,9 +33,7 @@ def openvino() -> Any:
     try:
         import openvino as package
     except ImportError as error:
-        raise Unsupported(
-            f"runtime openvino cannot be imported: {error}", "Install it: pip install 'qsearch[openvino]'"
-        ) from error
+        raise Unsupported(f"runtime openvino cannot be imported: {error}", install_hint("openvino")) from error
     finally:
         del sys.modules[_TELEMETRY]
         if before is not None:

@@ -27,6 +27,8 @@ _OWNED = {
     _STREAMS: _ONE_AT_A_TIME,
     "ENABLE_CPU_PINNING": _PINNED,
     "ENABLE_CPU_RESERVATION": _PINNED,
+    # with one thread it reads back as asked for and moves nothing
+    "SCHEDULING_CORE_TYPE": _PINNED,
     "CACHE_DIR": "nothing: a model is always compiled from its own file",
     "PERF_COUNT": "nothing: counting would slow down what is timed",
 }
@@ -72,14 +74,21 @@ def ready_core(target: Target) -> Any:
     return core
 
 
-def must_be_honoured(compiled: Any, target: Target) -> None:
+def must_be_honoured(core: Any, compiled: Any, target: Target) -> None:
     """Read back from a compiled model what OpenVINO lowers in silence.
 
-    NOTE: it takes fewer threads than asked for where it finds fewer CPUs, and float32 where the CPU
-    lacks the precision asked for; the compiled model tells what it got.
+    NOTE: it takes fewer threads than asked for where it finds fewer CPUs, float32 where the CPU lacks
+    the precision asked for, and with two threads on two hyper-threads forgets ENABLE_HYPER_THREADING; the
+    compiled model tells what it got. What it tells nothing of (ENABLE_WEIGHTLESS) is refused.
+
+    Args:
+        core: the one of `ready_core` that compiled it; it knows what the options' texts mean.
+        compiled: the model.
+        target: the one both were made for.
 
     Raises:
-        Unsupported: other threads or another precision than the target asks for.
+        Unsupported: other threads, another precision or another option than the target asks for, or an
+            option that cannot be read back, by name.
     """
     threads = threads_of(compiled)
     if threads != target.threads:
@@ -91,11 +100,26 @@ def must_be_honoured(compiled: Any, target: Target) -> None:
     found = compiled.get_property(_PRECISION).to_string()
     if found != asked and asked not in _ANY_PRECISION:
         raise Unsupported(f"target {target.name}: option {_PRECISION}={asked}: this CPU computes in {found} instead")
+    for key in target.options:
+        if key != _PRECISION:
+            _must_read_back(core, compiled, target, key)
 
 
 def threads_of(compiled: Any) -> int:
     """Threads that a compiled model's inference works in; without a stream it is the caller's alone."""
     return int(compiled.get_property(_THREADS)) if compiled.get_property(_STREAMS) else 1
+
+
+def _must_read_back(core: Any, compiled: Any, target: Target, key: str) -> None:
+    option = f"target {target.name}: option {key}={target.options[key]}"
+    try:
+        found = compiled.get_property(key)
+    except refusals() as error:
+        raise Unsupported(
+            f"{option}: a compiled model does not tell whether it has it: {words(error)}", "Leave it out."
+        ) from error
+    if found != core.get_property(DEVICE, key):
+        raise Unsupported(f"{option} is not honoured here: the compiled model has {found}", "Leave it out.")
 
 
 def _refuse_option(target: Target, key: str, core: Any) -> None:

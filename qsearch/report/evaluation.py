@@ -41,15 +41,20 @@ def evaluation_answer(view: EvalView) -> Answer:
 
 
 def ranked(view: EvalView) -> Sequence[int]:
-    """Positions by speed: first what keeps the drop limit, then what breaks it, at last what failed."""
+    """Positions by speed: what keeps the drop limit, what breaks it; behind them polluted times, then failures."""
     measured = view.result.models
 
-    def place(position: int) -> tuple[bool, bool, float, int]:
+    def place(position: int) -> tuple[bool, bool, bool, float, int]:
         file = measured.get(position)
         ratio = file.latency.ratio.value if file and file.latency else 0.0
-        return position not in measured, not view.keeps.get(position, True), ratio, position
+        return position not in measured, polluted(file), not view.keeps.get(position, True), ratio, position
 
     return sorted(range(len(view.models)), key=place)
+
+
+def polluted(file: Evaluated | None) -> bool:
+    """Whether telemetry left so few pairs that a file's time says nothing."""
+    return file is not None and file.latency is not None and file.latency.verdict is Verdict.POLLUTED
 
 
 def operators_text(operators: Mapping[str, int]) -> str:
@@ -197,7 +202,7 @@ def _line(view: EvalView, position: int) -> Line:
     if view.keeps.get(position) is False:
         cells = (cells[0], *cells[1:3], f"{cells[3]}; breaks the limit of {view.limit}", *cells[4:])
         return Line(cells=cells, mark=Mark.DIM)
-    return Line(cells=cells)
+    return Line(cells=cells, mark=Mark.DIM if polluted(file) else Mark.NONE)
 
 
 def _notes(view: EvalView) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """A front as a plotly figure: plain data that plotly.js draws. Pure; nothing here imports plotly.
 
-NOTE: what lies beyond the frame is there twice: at the edge while the front is framed, and where it
-really is once the reader asks for all trials; a mark at a place that is not its own must not be seen
-without the tip that says so.
+NOTE: where something lies beyond the frame there are two drawings: the front, framed, with the rest at
+the edge; and all trials where they really are, with their ties, bars and labels. One is seen at a time:
+a mark at a place that is not its own must not be seen without the tip that says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -37,18 +38,31 @@ _PIXELS = 1.5
 
 def figure(scene: Scene) -> dict[str, Any]:
     """`data` and `layout` for `Plotly.newPlot`; equal scenes give equal figures."""
-    inside = [spot for spot in scene.spots if spot.placed and scene.beyond(spot) == (0, 0)]
-    beyond = [spot for spot in scene.spots if spot.placed and scene.beyond(spot) != (0, 0)]
-    always = [*_ties(scene), *_bars(scene, inside), *_marks(scene, inside)]
-    edge = [*_marks(scene, beyond), *_tips(scene, beyond)]
-    far = [{**trace, "visible": False} for trace in _marks(scene, beyond, true=True)]
-    for seen_together in (edge, far):
-        _name_once([*always, *seen_together])
+    near = _drawing(scene)
     layout = _layout(scene)
-    if beyond:
-        counts = len(always), len(edge), len(far)
-        layout["updatemenus"] = [_switch(scene, counts)]
-    return {"data": [*always, *edge, *far], "layout": layout}
+    if not scene.outside:
+        return {"data": near, "layout": layout}
+    whole = _unframed(scene)
+    far = _drawing(whole)
+    layout["updatemenus"] = [_switch((scene, whole), (len(near), len(far)))]
+    return {"data": [*near, *({**trace, "visible": False} for trace in far)], "layout": layout}
+
+
+def _unframed(scene: Scene) -> Scene:
+    """The same with a frame around every estimate."""
+    placed = [spot for spot in scene.spots if spot.placed]
+    across = Range.over([(spot.x.value,) * 3 for spot in placed] + [(scene.across.low,) * 3, (scene.across.high,) * 3])
+    down = Range.over([(spot.y.value,) * 3 for spot in placed] + [(scene.down.low,) * 3, (scene.down.high,) * 3])
+    return replace(scene, across=across, down=down)
+
+
+def _drawing(scene: Scene) -> list[Trace]:
+    placed = [spot for spot in scene.spots if spot.placed]
+    beyond = [spot for spot in placed if scene.beyond(spot) != (0, 0)]
+    inside = [spot for spot in placed if scene.beyond(spot) == (0, 0)]
+    traces = [*_ties(scene), *_bars(scene, inside), *_marks(scene, placed), *_tips(scene, beyond)]
+    _name_once(traces)
+    return traces
 
 
 def _texts(scene: Scene) -> dict[str, tuple[str, str]]:
@@ -89,15 +103,15 @@ def _bars(scene: Scene, spots: Sequence[Spot]) -> list[Trace]:
     return [_lines(ends, colour, 1.5, opacity=0.5) for colour, ends in by_colour.items()]
 
 
-def _marks(scene: Scene, spots: Sequence[Spot], *, true: bool = False) -> list[Trace]:
-    """One trace per kind of mark, so that the legend can hide it; `true` draws where the estimates are."""
+def _marks(scene: Scene, spots: Sequence[Spot]) -> list[Trace]:
+    """One trace per kind of mark, so that the legend can hide it."""
     texts = _texts(scene)
     traces = []
     for name in KEY_NAMES:
         mine = sorted((spot for spot in spots if key_name(spot) == name), key=lambda spot: spot.weight)
         if not mine:
             continue
-        at = [(spot.x.value, spot.y.value * 100) if true else _xy(scene, spot) for spot in mine]
+        at = [_xy(scene, spot) for spot in mine]
         said = [texts.get(spot.row.trial, ("", "top right")) for spot in mine]
         feasible = [spot.standing is Standing.FEASIBLE for spot in mine]
         traces.append(
@@ -227,26 +241,18 @@ def _rule_text(limit: Limit) -> dict[str, Any]:
     return {**place, "text": f"<i>{_safe(limit.text)}</i>", "showarrow": False, "font": {"color": QUIET}}
 
 
-def _switch(scene: Scene, counts: tuple[int, int, int]) -> dict[str, Any]:
+def _switch(views: tuple[Scene, Scene], counts: tuple[int, int]) -> dict[str, Any]:
     """Two buttons: the front, framed; and all trials where they really are."""
-    always, edge, far = counts
-    placed = [spot for spot in scene.spots if spot.placed]
-    all_x = Range.over([(spot.x.value,) * 3 for spot in placed] + [(scene.across.low,) * 3, (scene.across.high,) * 3])
-    all_y = Range.over([(spot.y.value,) * 3 for spot in placed] + [(scene.down.low,) * 3, (scene.down.high,) * 3])
-    views = (
-        ("the front", (True, False), scene.across, scene.down),
-        ("all trials", (False, True), all_x, all_y),
-    )
     buttons = [
         {
             "label": label,
             "method": "update",
             "args": [
-                {"visible": [True] * always + [at_edge] * edge + [at_home] * far},
-                {"xaxis.range": _ends(x), "yaxis.range": _ends(y, 100)[::-1]},
+                {"visible": [mine == drawing for drawing, count in enumerate(counts) for _ in range(count)]},
+                {"xaxis.range": _ends(view.across), "yaxis.range": _ends(view.down, 100)[::-1]},
             ],
         }
-        for label, (at_edge, at_home), x, y in views
+        for mine, (label, view) in enumerate(zip(("the front", "all trials"), views, strict=True))
     ]
     place = {"x": 1, "y": -0.13, "xanchor": "right", "yanchor": "top", "direction": "right", "type": "buttons"}
     return {**place, "buttons": buttons, "bordercolor": GREY, "font": {"color": QUIET}}

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from qsearch.contracts.errors import Unsupported, UsageError
+from qsearch.contracts.installing import install_hint
 from qsearch.contracts.views import FrontView
 from qsearch.report.front_scene import scene_of
 
@@ -31,9 +32,7 @@ def check_plot(file: Path, *, force: bool) -> None:
             f"Possible are {known}; or - for the terminal.",
         )
     if find_spec(SUFFIXES[suffix]) is None:
-        raise Unsupported(
-            f"--plot {file}: {SUFFIXES[suffix]} is not installed", "Install it with: pip install 'qsearch[plots]'"
-        )
+        raise Unsupported(f"--plot {file}: {SUFFIXES[suffix]} is not installed", install_hint("plots"))
     with _writing(file):
         taken, homeless = file.is_dir() or (file.exists() and not force), not file.parent.is_dir()
     if taken:

@@ -42,5 +42,6 @@ def _row(head: HeadView) -> Row:
         "dashboard": head.dashboard,
         "started": moment(head.started),
         "idle_s": head.idle_s,
-        "drivers": ",".join(head.drivers),
+        "drivers": ",".join(head.drivers) if head.answers else None,
+        "answers": head.answers,
     }

@@ -24,13 +24,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Interval
+from qsearch.search.evidence import Evidence, Floats, Sizes
 
-Floats = NDArray[np.float64]
 #: (layer id, choice)
 Site = tuple[str, Choice]
 #: sizes that τ and σ may have, relative to the root mean square of the drops
@@ -69,7 +68,10 @@ def sensitivity_of(history: Sequence[Result]) -> Sensitivity:
         seen[site] = seen.get(site, 0) + 1
     sites = tuple(seen)
     drops = np.array([result.accuracy.drop.value for result in told], dtype=np.float64)
-    had = np.array([[result.trial.candidate.choices.get(s[0]) is s[1] for s in sites] for result in told], np.float64)
+    column = {site: j for j, site in enumerate(sites)}
+    had = np.zeros((len(told), len(sites)))
+    for row, result in zip(had, told, strict=True):
+        row[[column[site] for site in _sites(result)]] = 1.0
     effects = _estimate(had, drops, [site[1] for site in sites]) if len(told) > _LEAST_FREEDOM else {}
     return Sensitivity(trials=len(told), seen=seen, effects={sites[j]: found for j, found in effects.items()})
 
@@ -78,68 +80,36 @@ def _sites(result: Result) -> list[Site]:
     return [(layer, choice) for layer, choice in result.trial.candidate.choices.items() if choice is not Choice.FP32]
 
 
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    """What the drops are made of: usual effect of each kind of choice, σ and κ."""
-
-    usual: tuple[float, ...]
-    noise: float
-    interaction: float
-
-    def noise_of(self, drops: Floats) -> Floats:
-        return self.noise**2 + (self.interaction * drops) ** 2
-
-
 def _estimate(had: Floats, drops: Floats, choices: Sequence[Choice]) -> dict[int, Interval]:
     """Column → effect, where it is told apart."""
     kinds = list(dict.fromkeys(choices))
     kind = np.array([kinds.index(choice) for choice in choices])
-    sizes = _likeliest(had, drops, kind, len(kinds))
+    evidence = Evidence(had, drops, kind)
+    sizes = _likeliest(evidence, drops, len(kinds))
     usual = np.maximum(np.array(sizes.usual)[kind], sizes.noise)
-    prior = (_WIDE * usual) ** 2
-    noise = sizes.noise_of(drops)
-    inverse = np.linalg.inv((had * prior) @ had.T + np.diag(noise))
-    gain = prior[:, None] * (had.T @ inverse)
-    error = np.sqrt(np.maximum(prior - np.einsum("jn,nj->j", gain, had) * prior, 0.0))
-    effect = gain @ drops
-    freedom = float(noise @ np.diag(inverse))
-    if freedom < _LEAST_FREEDOM:
+    found = evidence.posterior((_WIDE * usual) ** 2, sizes.noise_of(drops))
+    if found.freedom < _LEAST_FREEDOM:
         return {}
-    wide = _student(freedom)
+    reach = _student(found.freedom) * found.error
     return {
-        j: Interval(
-            value=float(effect[j]), low=float(effect[j] - wide * error[j]), high=float(effect[j] + wide * error[j])
-        )
-        for j in range(len(choices))
-        if error[j] <= usual[j]
+        j: Interval(value=float(effect), low=float(effect - reach[j]), high=float(effect + reach[j]))
+        for j, effect in enumerate(found.effect)
+        if found.error[j] <= usual[j]
     }
 
 
-def _likeliest(had: Floats, drops: Floats, kind: NDArray[np.int64], kinds: int) -> _Sizes:
+def _likeliest(evidence: Evidence, drops: Floats, kinds: int) -> Sizes:
     """The sizes with the highest marginal likelihood on a grid, one after the other, a few times over."""
     scale = max(float(np.sqrt(np.mean(drops**2))), _FLOOR)
-    spreads = [had[:, kind == k] @ had[:, kind == k].T for k in range(kinds)]
-    best = _Sizes((scale / 10,) * kinds, scale / 10, 0.1)
+    best = Sizes((scale / 10,) * kinds, scale / 10, 0.1)
     for _ in range(_SWEEPS):
         for place in range(kinds):
             around = best.usual[:place], best.usual[place + 1 :]
             tried = [replace(best, usual=(*around[0], scale * size, *around[1])) for size in _SIZES]
-            best = min(tried, key=lambda each: _unlikeliness(each, spreads, drops))
-        noises = [replace(best, noise=max(scale * size, _FLOOR)) for size in _SIZES]
-        best = min(noises, key=lambda each: _unlikeliness(each, spreads, drops))
-        shares = [replace(best, interaction=share) for share in _INTERACTIONS]
-        best = min(shares, key=lambda each: _unlikeliness(each, spreads, drops))
+            best = min(tried, key=evidence.unlikeliness)
+        best = min((replace(best, noise=max(scale * size, _FLOOR)) for size in _SIZES), key=evidence.unlikeliness)
+        best = min((replace(best, interaction=share) for share in _INTERACTIONS), key=evidence.unlikeliness)
     return best
-
-
-def _unlikeliness(sizes: _Sizes, spreads: Sequence[Floats], drops: Floats) -> float:
-    """−2 log marginal likelihood, up to a constant."""
-    covariance = np.diag(sizes.noise_of(drops))
-    for usual, spread in zip(sizes.usual, spreads, strict=True):
-        covariance = covariance + usual**2 * spread
-    root = np.linalg.cholesky(covariance)
-    whitened = np.linalg.solve(root, drops)
-    return float(2 * np.log(np.diag(root)).sum() + whitened @ whitened)
 
 
 def _student(freedom: float) -> float:

@@ -119,10 +119,12 @@ class LocalDesk:
 
     def watch(self, job: str, watch: Watch, *, timeout_s: float | None) -> JobStatus:
         """See `Desk.watch`."""
+        from qsearch.service.awaited import AwaitedDriver
         from qsearch.service.watching import Patience, follow
 
         found = self._ledger.job(job, self._owner)
-        return self.status(follow(self._ledger, found, watch, Patience(timeout_s)).id)
+        awaited = AwaitedDriver(self._ledger.uuid)
+        return self.status(follow(self._ledger, found, watch, Patience(timeout_s), awaited.is_lost).id)
 
     def ask(self, job: str, request: Request, *, wait: bool, timeout_s: float | None) -> JobStatus:
         """See `Desk.ask`."""

@@ -29,7 +29,7 @@ from qsearch.search.stopping import plateau
 from qsearch.service import loop
 from qsearch.service.answers import Answers
 from qsearch.service.continuing import must_continue
-from qsearch.service.failing import error_data
+from qsearch.service.failing import and_resume, error_data
 from qsearch.service.finals import run_finals
 from qsearch.service.holder import is_dead, this_holder
 from qsearch.service.preparing import Preparer, Ready, Where, expect
@@ -88,8 +88,9 @@ class Driver:
                 self._end(JobState.CANCELLED, interrupted.message)
                 raise
             except Unreachable as error:
-                self._end(JobState.FAILED, error.message, error)
-                raise Unreachable(error.message, _and_resume(error.hint, job)) from error
+                told = Unreachable(error.message, and_resume(error.hint, job.id))
+                self._end(JobState.FAILED, told.message, told)
+                raise told from error
             except QSearchError as error:
                 self._end(JobState.FAILED, error.message, error)
                 raise
@@ -362,11 +363,6 @@ class Driver:
         damaged = self._place.artifacts.damaged
         while damaged:
             self._ledger.note(self._lease, "damaged", {"message": damaged.pop(0).message})
-
-
-def _and_resume(hint: str, job: Job) -> str:
-    """What to do about it, and how to go on after that."""
-    return hint if "qsearch resume" in hint else f"{hint} Then: qsearch resume {job.id}".strip()
 
 
 def _key(job: Job, number: int) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.codec import digest_of
 from qsearch.contracts.errors import ModelError, Unsupported, UsageError
-from qsearch.contracts.job import DropLimit, Job, JobSpec, JobState
+from qsearch.contracts.job import Constraints, DropLimit, Job, JobSpec, SpaceSpec
+from qsearch.contracts.layer import Inspection
 from qsearch.contracts.measurement import Accuracy, Tier
 from qsearch.contracts.target import Target
 from qsearch.contracts.views import EvalView, Overrides
@@ -26,6 +25,8 @@ from qsearch.service.references import find_trial
 from qsearch.service.workplace import Workplace
 from qsearch.spec.loading import load_spec
 from qsearch.spec.overriding import override
+from qsearch.store.artifacts import ArtifactStore
+from qsearch.store.memory import MemoryLedger
 from workers.slot_lock import LOCK_WAIT_S
 
 #: seconds an arm may take to start, load and run once, in every session and for every split
@@ -75,21 +76,25 @@ def resolve(spec: Path, models: Sequence[str], *, target: str, quick: bool) -> A
 
 
 def evaluate(place: Workplace, asked: Asked, owner: str) -> EvalView:
-    """Prepare the spec's data and fp32 unless they are there, export the trials, measure everything at once.
+    """Take or make the spec's samples and fp32, export the trials, measure everything at once.
 
     NOTE: the samples are those of the job whose trials are evaluated, when that job was asked with the
-    same model, data and target: its task's code is not run again. Without such a job they are made anew;
-    nobody but the user knows whether that code still gives the same samples.
+    same model, data and target: its task's code is not run again. Without such a job they are made anew,
+    at every call, and not kept: nobody but the user knows whether that code still gives the same samples.
 
     Raises:
-        ModelError: a file that is not there, or not one of the files can be measured.
+        ModelError: a file that is not there, not one of the files can be measured, or the spec's model has
+            changed since a trial was searched.
         NotFound: a trial that is not there.
         InputError: the spec, its model or its data cannot be used.
     """
     trials = {at: find_trial(place.ledger, name, owner) for at, name in enumerate(asked.models) if _is_trial(name)}
     files = {at: _file(name) for at, name in enumerate(asked.models) if at not in trials}
-    base = next((job for job, _ in trials.values() if _same_preparation(job.spec, asked)), None)
-    ready = ready_for(place, base or _unwritten(asked, owner), asked.target)
+    jobs = [job for job, _ in trials.values() if _same_preparation(job.spec, asked)]
+    base = jobs[0] if jobs else None
+    ready = ready_for(place, base, asked.target) if base else _anew(place, asked, owner)
+    for job in jobs:
+        _must_be_the_jobs_model(place, job, ready.prepared.inspection)
     files |= _exported(place, trials)
     order = _order(ready, tuple(str(files[at]) for at in sorted(files)), asked, base)
     result, scratch = place.workshop().do(
@@ -110,9 +115,14 @@ def evaluate(place: Workplace, asked: Asked, owner: str) -> EvalView:
 
 
 def ready_for(place: Workplace, job: Job, target: Target) -> Ready:
-    """The job's samples and prepared model on this machine; from the artifact store where they are there."""
+    """The job's samples and prepared model on this machine; from the artifact store where they are there.
+
+    Raises:
+        ModelError: the model has changed since the job was prepared.
+    """
     preparer = Preparer(place.workshop(), place.artifacts)
     inspection, _ = preparer.inspect(job.id, job.spec)
+    _must_be_the_jobs_model(place, job, inspection)
     return preparer.make_ready(job, target, inspection, _where(place, target))
 
 
@@ -156,18 +166,29 @@ def _same_preparation(spec: JobSpec, asked: Asked) -> bool:
     )
 
 
-def _unwritten(asked: Asked, owner: str) -> Job:
-    """A job that is in no database: what is prepared for it is found again by content only."""
-    return Job(
-        id=f"eval-{uuid.uuid4().hex[:12]}",
-        name=asked.spec.name,
-        spec=asked.spec,
-        source="",
-        state=JobState.PREPARING,
-        epoch=0,
-        owner=owner,
-        created=datetime.now(UTC),
-    )
+def _must_be_the_jobs_model(place: Workplace, job: Job, now: Inspection) -> None:
+    """A trial is exported from the tensors of then; beside fp32 of another network its numbers would mean nothing."""
+    for target in job.spec.targets:
+        then = place.ledger.prepared(job.id, target.name)
+        if then is not None and then[1].inspection.digest != now.digest:
+            raise ModelError(
+                f"{model_path(job.spec).path} is not the model that job {job.id} was searched with: expected SHA-256 "
+                f"{then[1].inspection.digest[:12]}…, found {now.digest[:12]}…",
+                "Put that file back, or search again; what was exported from the job can be evaluated as a file.",
+            )
+
+
+def _anew(place: Workplace, asked: Asked, owner: str) -> Ready:
+    """Samples and fp32 for this command alone; they go with its scratch folder.
+
+    NOTE: fp32 is all that is wanted, so that no layer's weights are quantized, and what the spec says of
+    the search, its pins and limits, cannot refuse an evaluation.
+    """
+    fp32 = SpaceSpec(choices=(Choice.FP32,))
+    spec = replace(asked.spec, targets=(asked.target,), space=fp32, constraints=Constraints())
+    ledger = MemoryLedger()
+    alone = replace(place, ledger=ledger, artifacts=ArtifactStore(place.scratch / "anew", ledger))
+    return ready_for(alone, ledger.create_job(spec, "", owner), asked.target)
 
 
 def _exported(place: Workplace, trials: Mapping[int, tuple[Job, int]]) -> dict[int, Path]:
@@ -211,6 +232,8 @@ def _notes(place: Workplace, asked: Asked, base: Job | None, ready: Ready) -> Se
     then = place.ledger.prepared(base.id, name)
     if then is None or then[0].digest != ready.materialized.digest:
         return [f"the samples of job {base.id} are not stored any more; they were made anew, and are others"]
+    if then[1].digest != ready.prepared.digest:
+        return [f"the samples are those of job {base.id}; fp32 is the same model, prepared anew and otherwise"]
     return [f"the samples and fp32 are those of job {base.id}"]
 
 

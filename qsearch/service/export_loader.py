@@ -134,8 +134,8 @@ LOADERS: Mapping[str, Loader] = MappingProxyType(
             plain="default properties",
             settings="properties",
             caution=(
-                "Without them OpenVINO takes the precision that the CPU is fastest in, bfloat16 where there is one:\n"
-                "the outputs are others then."
+                "Loaded without these properties it is computed in the precision that OpenVINO prefers on the CPU,\n"
+                "bfloat16 where there is one, and its outputs are not the measured ones."
             ),
         ),
     }

@@ -16,6 +16,11 @@ def error_data(error: Exception) -> Mapping[str, object]:
     return {"kind": type(error).__name__, "message": said[0], "hint": said[1]}
 
 
+def and_resume(hint: str, job: str) -> str:
+    """What to do about it, and how to go on after that."""
+    return hint if "qsearch resume" in hint else f"{hint} Then: qsearch resume {job}".strip()
+
+
 def failure_of(ledger: Ledger, job: Job) -> QSearchError:
     """The error with which the last driver of a FAILED job ended.
 

@@ -7,7 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
-from qsearch.cluster.ray_head import Head, HeadFolder, drivers_of, end_head, ensure_head, find_head
+from qsearch.cluster.ray_head import Head, HeadFolder, drivers_of, end_head, ensure_head, living_head
 from qsearch.contracts.errors import Unreachable
 from qsearch.contracts.views import HeadView
 from qsearch.spec.settings import Settings, heads_folder
@@ -45,13 +45,15 @@ def keep_head(folder: str, idle_s: float) -> None:
 
 
 def head_view(folder: HeadFolder, head: Head | None) -> HeadView | None:
-    """What there is to say of a head; one that answers no more has no drivers."""
+    """What there is to say of a head; of one that does not answer it is not known what runs there."""
     if head is None:
         return None
+    drivers: tuple[str, ...] = ()
+    answers = True
     try:
         drivers = drivers_of(folder, head)
     except Unreachable:
-        drivers = ()
+        answers = False
     return HeadView(
         pid=head.pid,
         address=head.address,
@@ -59,13 +61,14 @@ def head_view(folder: HeadFolder, head: Head | None) -> HeadView | None:
         started=head.started,
         idle_s=head.idle_s,
         drivers=drivers,
+        answers=answers,
     )
 
 
 def present_head(database: str) -> HeadView | None:
-    """The head of a database, when one lives and answers."""
+    """The head of a database, when one lives, whether it answers or not."""
     folder = folder_of(database)
-    return head_view(folder, find_head(folder))
+    return head_view(folder, living_head(folder))
 
 
 def end_present_head(database: str) -> HeadView | None:

@@ -79,6 +79,10 @@ def _head(ledger: Callable[[], SqlLedger]) -> list[Check]:
         return []
     if head is None:
         return []
+    if not head.answers:
+        advice = "It may be slow; qsearch head stop ends it, and what runs on it."
+        finding = f"process {head.pid} at {head.address} lives and does not answer"
+        return [Check(name="ray head", status="warning", finding=finding, advice=advice)]
     finding = (
         f"process {head.pid} at {head.address}, {len(head.drivers)} drivers; it ends {head.idle_s:g} s after the last"
     )

@@ -17,14 +17,15 @@ from qsearch.search.space import Space
 
 def layers_view(ledger: Ledger, job: Job, target: str) -> LayersView:
     """Layers in graph order with what the finished trials tell, and the graphs that ran."""
+    # Each is read before what it is made of: a running job writes in the other direction.
+    entries = ledger.front(job.id, target)
+    best = ledger.best(job.id, target)
+    history = ledger.history(job.id, target)
     prepared = ledger.prepared(job.id, target)
     layers = prepared[1].layers if prepared else tuple(ledger.layers(job.id))
     # an unprepared model has no layers, which a pin would take for a mistake
     space = Space.of(layers, job.spec.space if layers else SpaceSpec())
-    history = ledger.history(job.id, target)
     results = {result.trial.number: result for result in history}
-    entries = ledger.front(job.id, target)
-    best = ledger.best(job.id, target)
     picked = results.get(int(best.trial.rpartition("/")[2])) if best else None
     found = sensitivity_of(history)
     members = [results[entry.number] for entry in entries if entry.rank == 0]

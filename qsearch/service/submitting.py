@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qsearch.cluster.ray_head import Head, HeadFolder, held
+from qsearch.cluster.ray_head import Head, HeadFolder, held, note_handed
 from qsearch.cluster.ray_jobs import Passport, RayJobs
 from qsearch.contracts.desk import Watcher
 from qsearch.contracts.errors import Interrupted, QSearchError, Unreachable, Unsupported
-from qsearch.contracts.job import Job, JobSpec
+from qsearch.contracts.job import Job, JobSpec, JobState
 from qsearch.contracts.views import Submission
+from qsearch.service.failing import failure_of
 from qsearch.service.heading import folder_of, have_head, head_view
 from qsearch.service.holder import this_place
 from qsearch.service.looking import progress_of
@@ -26,8 +27,12 @@ from qsearch.service.travelling import copy_code, has_own_code
 from qsearch.spec.settings import Settings
 from qsearch.store.sql_ledger import SqlLedger
 
-#: how often the database and Ray are asked whether the driver has come, seconds
+#: how often the database is asked whether the driver has come, seconds
 ASK_S = 0.5
+#: Ray is asked as often at first, where a driver that cannot begin says so; after that so often, seconds.
+#: Its server works where the others' jobs may be measuring.
+LOOK_AT_FIRST_S = 5.0
+LOOK_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +49,17 @@ class Door:
 class Submitter:
     """Hands jobs to the cluster of the settings, or to the local head of the database."""
 
-    def __init__(self, settings: Settings, ledger: SqlLedger, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: SqlLedger,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._clock = clock
+        self._sleep = sleep
 
     def submit(self, spec: JobSpec, source: str, owner: str, watch: Watcher, patience_s: float) -> Submission:
         """Create the job and start its driver; see `Desk.submit`."""
@@ -57,6 +69,8 @@ class Submitter:
             job = self._ledger.create_job(spec, source, owner)
             try:
                 submission = door.jobs.start(job.id, job.epoch + 1, self._passport(folder), folder)
+                if door.folder is not None:
+                    note_handed(door.folder, submission)
                 driven = self._await(job, door.jobs, submission, watch, patience_s)
             except QSearchError as error:
                 error.hint = f"{error.hint}\n{self._left(job)}".strip()
@@ -119,10 +133,12 @@ class Submitter:
     def _left(self, job: Job) -> str:
         """What a submit that goes wrong leaves behind."""
         try:
-            taken = self._ledger.job(job.id, "").epoch > job.epoch
+            now = self._ledger.job(job.id, "")
         except Unreachable:
             return f"How job {job.id} stands: qsearch status {job.id}"
-        if taken:
+        if now.state is JobState.FAILED:
+            return f"Job {job.id} is FAILED; qsearch resume {job.id} drives it here."
+        if now.epoch > job.epoch:
             return f"Job {job.id} is driven all the same: qsearch watch {job.id}"
         return f"Job {job.id} stays QUEUED; qsearch resume {job.id} drives it here."
 
@@ -131,21 +147,31 @@ class Submitter:
 
         Raises:
             Unreachable: it ended without; with its own words.
+            QSearchError: it could not begin, and has failed the job for this reason.
         """
-        until = self._clock() + patience_s
+        began = self._clock()
+        looked = float("-inf")
         while True:
             now = self._ledger.job(job.id, "")
-            if now.epoch > job.epoch or now.state.ended:
+            if self._is_taken(job, now):
                 return True
-            if jobs.look(submission).ended:
-                # it may have taken the job and finished between the two looks
-                if self._ledger.job(job.id, "").epoch > job.epoch:
-                    return True
-                raise _refused(job, jobs, submission)
-            if self._clock() >= until:
+            at = self._clock()
+            if at - looked >= (ASK_S if at - began < LOOK_AT_FIRST_S else LOOK_S):
+                looked = at
+                if jobs.look(submission).ended:
+                    # it may have taken the job and finished between the two looks
+                    if self._is_taken(job, self._ledger.job(job.id, "")):
+                        return True
+                    raise _refused(job, jobs, submission)
+            if at - began >= patience_s:
                 return False
             watch(replace(progress_of(self._ledger, now), doing="waiting for its driver"))
-            time.sleep(ASK_S)
+            self._sleep(ASK_S)
+
+    def _is_taken(self, before: Job, now: Job) -> bool:
+        if now.state is JobState.FAILED:
+            raise failure_of(self._ledger, now)
+        return now.epoch > before.epoch or now.state.ended
 
 
 def _refused(job: Job, jobs: RayJobs, submission: str) -> Unreachable:

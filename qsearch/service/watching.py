@@ -27,19 +27,28 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
 
 
-def follow(ledger: Ledger, job: Job, watch: Watcher, patience: Patience) -> Job:
+def follow(
+    ledger: Ledger, job: Job, watch: Watcher, patience: Patience, is_lost: Callable[[Job], bool] = lambda job: False
+) -> Job:
     """Tell the watcher of every look until the job has ended.
+
+    Args:
+        ledger: holds the job.
+        job: as it stands.
+        watch: hears of every look.
+        patience: how long.
+        is_lost: whether a job that nobody has driven yet is known to have lost the driver that it waits for.
 
     Returns:
         The job, DONE or CANCELLED.
 
     Raises:
         TimedOut, Interrupted: the wait is over, the job goes on.
-        JobFailed: nobody drives the job any more.
+        JobFailed: nobody drives the job any more, or will.
         QSearchError: the job is FAILED, for this reason.
     """
     try:
-        ended = await_end(ledger, job, watch, patience, lambda now: _must_be_driven(ledger, now))
+        ended = await_end(ledger, job, watch, patience, lambda now: _must_be_driven(ledger, now, is_lost))
     except KeyboardInterrupt:
         raise Interrupted(
             f"no longer watching; job {job.id} goes on",
@@ -74,14 +83,15 @@ def is_driven(ledger: Ledger, job: Job) -> bool:
     return lease is not None and not is_dead(lease.holder)
 
 
-def _must_be_driven(ledger: Ledger, job: Job) -> None:
+def _must_be_driven(ledger: Ledger, job: Job, is_lost: Callable[[Job], bool]) -> None:
     """A job that nobody has ever driven may wait for its turn; one whose driver is gone waits for a person."""
-    if job.epoch == 0 or is_driven(ledger, job):
+    if not is_lost(job) if job.epoch == 0 else is_driven(ledger, job):
         return
     now = ledger.job(job.id, "")
     # ended, or taken by another driver, between the two looks
     if now.state.ended or now.epoch != job.epoch:
         return
+    how = "has died" if job.epoch else "ended before its turn came"
     raise JobFailed(
-        f"nobody drives job {job.id} any more: it is {job.state}, and its driver has died", f"qsearch resume {job.id}"
+        f"nobody drives job {job.id} any more: it is {job.state}, and its driver {how}", f"qsearch resume {job.id}"
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import qsearch
 from qsearch.contracts.errors import InputError
+from qsearch.contracts.installing import install_hint
 
 
 def configs_folder() -> Path:
@@ -19,6 +20,5 @@ def configs_folder() -> Path:
         if (folder / "targets").is_dir():
             return folder
     raise InputError(
-        f"expected packaged configs at {package / 'configs'}, found none",
-        "The installation is broken; install again: pip install --force-reinstall qsearch",
+        f"expected packaged configs at {package / 'configs'}, found none: the installation is broken", install_hint()
     )

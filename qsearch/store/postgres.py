@@ -18,7 +18,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.sql import Executable
 
 from qsearch.contracts.errors import NotFound, QSearchError, Unreachable, Unsupported
 from qsearch.store import postgres_faults, schema
@@ -36,9 +35,10 @@ _READ = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _WRITE = {"isolation_level": "READ COMMITTED", "postgresql_readonly": False}
 _ABOUT = text("SELECT current_setting('server_version_num'), current_setting('server_encoding')")
 _NUMBER = text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)")
+#: asked with a number of its own, which every number given out before it is below. A snapshot's xmax would
+#: not do: it counts what has ended, and the newest transaction, still in progress, lies beyond it
 _FATE = text(
-    "SELECT CASE WHEN CAST(:number AS xid8) < pg_snapshot_xmax(pg_current_snapshot())"
-    " THEN pg_xact_status(CAST(:number AS xid8)) END"
+    "SELECT CASE WHEN CAST(:number AS xid8) < pg_current_xact_id() THEN pg_xact_status(CAST(:number AS xid8)) END"
 )
 _EVENT = text("SELECT CAST(CAST(xmin AS text) AS bigint) FROM job_events WHERE job = :job AND seq = :seq")
 #: of a session; a stopped process must not hold a job's row for ever, and must not tear a write apart
@@ -141,9 +141,10 @@ class PostgresDatabase(Database):
         """Whether the transaction was committed, although nobody said so; waits until it is decided."""
         deadline = time.monotonic() + self.patience_s
         while True:
-            fate, writer = self._patiently(lambda tx: _fate(tx, number, event), writes=False)
+            fate = self.read(lambda tx: _fate(tx, number))
             if fate != "in progress":
-                return fate == "committed" and writer == number % 2**32
+                # In a snapshot of its own: the one of the question is older than the answer, and may lack the event.
+                return fate == "committed" and self.read(lambda tx: _writer(tx, event)) == number % 2**32
             if time.monotonic() >= deadline:
                 raise Unreachable(
                     f"the connection to {self.name} broke during a write, and the server has not decided about it",
@@ -162,11 +163,14 @@ def _look(tx: Transaction) -> tuple[Any, str]:
     return tx.run(_ABOUT).one(), schema.current(tx.connection)
 
 
-def _fate(tx: Transaction, number: int, event: tuple[str, int]) -> tuple[str | None, int | None]:
-    """What became of a transaction, and the number under which the event was written."""
+def _fate(tx: Transaction, number: int) -> str | None:
+    """What became of a transaction; None when its number has not been given to anybody."""
+    fate: str | None = tx.connection.execute(_FATE, {"number": str(number)}).scalar()
+    return fate
 
-    def ask(statement: Executable, **values: object) -> Any:
-        return tx.connection.execute(statement, values).scalar()
 
+def _writer(tx: Transaction, event: tuple[str, int]) -> int | None:
+    """The number under which an event was written, its low 32 bits; None without such an event."""
     job, seq = event
-    return ask(_FATE, number=str(number)), ask(_EVENT, job=job, seq=seq)
+    writer: int | None = tx.connection.execute(_EVENT, {"job": job, "seq": seq}).scalar()
+    return writer

@@ -8,6 +8,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from qsearch.contracts.errors import Unsupported, UsageError
+from qsearch.contracts.installing import install_hint
 
 POSTGRES = "postgresql+psycopg"
 _FORMS = "sqlite:///path/to/qsearch.db or postgresql://user:password@host/database"
@@ -50,7 +51,7 @@ def require_driver() -> None:
         import psycopg  # noqa: F401
     except ImportError as error:
         raise Unsupported(
-            f"PostgreSQL needs the package psycopg, which cannot be loaded: {error}", "pip install 'qsearch[postgres]'"
+            f"PostgreSQL needs the package psycopg, which cannot be loaded: {error}", install_hint("postgres")
         ) from error
 
 

@@ -2,8 +2,9 @@
 
 NOTE: left out are extensions of several meanings (`h` of C and C++, `pl` of Perl and Prolog, `ts` of
 TypeScript and translations, `cs` of C# and Czech, `m`, `db`, `cfg`, `conf`), the ones that promise nothing
-(`txt`, `dat`, `bin`, and templates, which look like what they make), and `crt`, which is a PEM text as often
-as not.
+(`txt`, `dat`, `bin`, and templates, which look like what they make), `crt`, which is a PEM text as often as
+not, and `pem`, which the model's own class `crt` claims as often. `el` is Emacs Lisp, and Greek: vim's tutor
+and many translations bear it.
 """
 
 from __future__ import annotations
@@ -51,7 +52,6 @@ _BY_CONTENT = {
     "julia": "jl",
     "kotlin": "kt",
     "latex": "tex",
-    "lisp": "el",
     "lua": "lua",
     "m4": "m4",
     "makefile": "mk",
@@ -67,7 +67,6 @@ _BY_CONTENT = {
     "parquet": "parquet",
     "pdf": "pdf",
     "pebin": "dll exe",
-    "pem": "pem",
     "perl": "pm",
     "php": "php",
     "pickle": "pickle pkl",

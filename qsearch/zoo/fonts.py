@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 from qsearch.contracts.errors import TaskError
+from qsearch.contracts.installing import install_hint
 
 #: where matplotlib keeps its fonts, below its distribution's root
 _FOLDER = "matplotlib/mpl-data/fonts/ttf"
@@ -30,7 +31,7 @@ def latin_fonts() -> tuple[Path, ...]:
     except metadata.PackageNotFoundError as error:
         raise TaskError(
             "text lines are drawn in the fonts of the package matplotlib, which is not installed",
-            "pip install 'qsearch[ocr]'",
+            install_hint("ocr"),
         ) from error
     files = [
         Path(str(root.locate_file(f"{_FOLDER}/{family}{style}.ttf")))

@@ -10,9 +10,9 @@ there are depends on what is there, and stands in the job's record; no content t
 samples than it must, or half of them would be Python.
 
 NOTE: near duplicates. Installed software is full of files that begin or end alike: licence texts, generated
-pages, versions of one package. The model sees the two ends only, so no two samples have an end in common,
-in all splits together, and files from unlike folders are taken first. Neighbours in one folder may stand in two splits:
-nothing is trained here.
+pages, versions of one package. The model sees the two ends only, so no two samples have an end in common, in all
+splits together, and files from unlike folders are taken first. An end of one byte repeated, such as the zeros
+behind every tar, does not count as common. Neighbours in one folder may stand in two splits: nothing is trained here.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _unseen(paths: Sequence[Path], reading: Reading, seen: set[bytes]) -> Iterat
         tokens = features(*read, reading) if read else None
         if tokens is None:
             continue
-        # an end of nothing but zeros, as every tar has one, makes no two files alike
+        # an end of one repeated byte, such as the zeros behind every tar, makes no two files alike
         halves = {half.tobytes() for half in np.split(tokens, 2) if len(np.unique(half)) > 1}
         if seen.isdisjoint(halves):
             seen |= halves

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from qsearch.contracts.errors import TaskError
+from qsearch.contracts.installing import install_hint
 from qsearch.contracts.task import Array, Feeds, Split, Task
 from qsearch.zoo.docstrings import Pair, pairs
 
@@ -112,7 +113,7 @@ def _tokenizer() -> Any:
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
-        raise TaskError("the demo task needs the package tokenizers", "pip install 'qsearch[demo]'") from error
+        raise TaskError("the demo task needs the package tokenizers", install_hint("demo")) from error
     tokenizer = Tokenizer.from_file(str(_vocabulary()))
     # the file asks for padding to 128 tokens, which would be measured as work
     tokenizer.no_padding()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qsearch.contracts.errors import TaskError
+from qsearch.contracts.installing import install_hint
 from qsearch.contracts.task import Array
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _font(file: Path, size: int) -> FreeTypeFont:
         from PIL import ImageFont
     except ImportError as error:
         raise TaskError(
-            "text lines are drawn with the package pillow, which is not installed", "pip install 'qsearch[ocr]'"
+            "text lines are drawn with the package pillow, which is not installed", install_hint("ocr")
         ) from error
     # the basic layout: with the other one, pixels would depend on a library that some systems have
     return ImageFont.truetype(str(file), size, layout_engine=ImageFont.Layout.BASIC)

@@ -45,6 +45,8 @@ def test_a_database_whose_disk_fills_up_loses_nothing_that_was_accepted(site: Si
     site.assert_nothing_is_left()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.mounts
 @pytest.mark.noisy
 def test_an_artifact_folder_without_room_is_named_and_the_job_goes_on_when_there_is(site: Site) -> None:
@@ -59,6 +61,7 @@ def test_an_artifact_folder_without_room_is_named_and_the_job_goes_on_when_there
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.mounts
 @pytest.mark.noisy
 @pytest.mark.parametrize("what", ["artifacts", "temporary"])
@@ -75,7 +78,7 @@ def test_a_disk_that_fills_up_between_two_trials_stops_the_job_and_fails_no_tria
         wait_for(lambda: books.count("accepted") >= 2, "no trial is done")
         # a few bytes are left: who finds none at all may put its temporary files elsewhere
         disk.fill(leave_kib=4 if what == "temporary" else 0)
-        driver.wait(120)
+        driver.wait(600)
         said = site.log.read_text()
         _must_say_that_it_is_full(subprocess.CompletedProcess([], driver.returncode, "", said), str(disk.folder), "")
         assert set(books.causes()) <= {"polluted"}, "a full disk is no failure of a trial"

@@ -16,7 +16,7 @@ from tests.acceptance.fire import Site, record_made_up, wait_for, write_deep_cla
 TRIALS = 14
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def site(project: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     """A project on either database, with a recording of its job."""
     write_deep_classifier(project)

@@ -161,6 +161,7 @@ def _theirs(model: Path, samples: Path, folder: Path) -> list[Entry]:
             made.preprocessing or ("quant_pre_process" if recipe.preprocess else "none"),
             *(["7-bit weights"] if recipe.reduce_range else []),
             *(["uint8 activations"] if recipe.unsigned else []),
+            *(["ranges by entropy"] if recipe.entropy else []),
         ]
         entries.append(
             Entry(

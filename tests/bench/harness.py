@@ -21,7 +21,8 @@ class Goal:
     """A number with the bound it should keep."""
 
     name: str
-    value: float
+    #: None = it could not be judged, and so is not met
+    value: float | None
     unit: str
     #: "<= 0.2", ">= 10"
     goal: str
@@ -29,6 +30,8 @@ class Goal:
     @property
     def met(self) -> bool:
         """Whether the value keeps the bound."""
+        if self.value is None:
+            return False
         relation, bound = self.goal.split()
         return self.value <= float(bound) if relation == "<=" else self.value >= float(bound)
 

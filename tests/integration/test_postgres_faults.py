@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy.event import listen
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import Fenced, Unreachable
@@ -21,6 +23,7 @@ from qsearch.store.opening import open_ledger
 from qsearch.store.sql_ledger import SqlLedger
 from qsearch.store.transaction import Transaction
 from tests.contract import ledger_samples as samples
+from tests.integration.cut_line import Line
 from tests.postgres import PostgresServer
 
 
@@ -160,19 +163,20 @@ class TestLostConnections:
         with Line(url) as line:
             torn = open_ledger(line.url)
             measured = samples.measurement()
-            for write in (
-                lambda: len(torn.add_trials(lease, samples.proposals(2))),
-                lambda: torn.start(lease, 0),
-                lambda: int(torn.finish(lease.job, 0, 1, measured)),
-                lambda: torn.start(lease, 1),
-                lambda: torn.fail(lease, 1, 1, Cause.TIMEOUT, "", "").number,
-                lambda: torn.renew(lease, 600).epoch,
-                lambda: torn.note(lease, "said", {}) or 1,
+            for logs, write in (
+                (True, lambda: len(torn.add_trials(lease, samples.proposals(2)))),
+                (True, lambda: torn.start(lease, 0)),
+                (True, lambda: int(torn.finish(lease.job, 0, 1, measured))),
+                (True, lambda: torn.start(lease, 1)),
+                (True, lambda: torn.fail(lease, 1, 1, Cause.TIMEOUT, "", "").number),
+                (False, lambda: torn.renew(lease, 600).epoch),
+                (True, lambda: torn.note(lease, "said", {}) or 1),
             ):
                 torn.jobs()
                 line.cut = moment
                 assert write() in (1, 2)
                 assert line.cut == "", "the line was cut"
+                assert line.asked.is_set() == logs, "what writes an event asks what became of it"
             created = torn.create_job(samples.spec("other"), "", "ada")
             torn.close()
         assert [trial.state for trial in ledger.trials(lease.job)] == [TrialState.DONE, TrialState.QUEUED]
@@ -196,6 +200,30 @@ class TestLostConnections:
         assert not database._kept(number[0], (lease.job, seq + 1)), "committed, but without our event"
         assert not database._kept(number[0], (lease.job, seq - 1)), "the event is another transaction's"
         assert not database._kept(number[0] + 1_000_000, (lease.job, seq)), "not given to anybody yet"
+
+    def test_the_newest_transaction_is_waited_for(self, url: str, ledger: SqlLedger, lease: Lease) -> None:
+        for end, kept in (("commit", True), ("rollback", False)):
+            with closing(raw(url)) as writer:
+                number, event = _write_an_event(writer, lease)
+                timer = threading.Timer(0.2, getattr(writer, end))
+                timer.start()
+                found = ledger._database._kept(number, event)
+                timer.join()
+            assert found == kept, end
+
+    def test_what_is_committed_while_the_question_is_asked_is_kept(
+        self, url: str, ledger: SqlLedger, lease: Lease
+    ) -> None:
+        with closing(raw(url)) as writer:
+            number, event = _write_an_event(writer, lease)
+
+            def commit_behind_the_snapshot(_connection: object, cursor: Any, statement: str, *_: object) -> None:
+                if "pg_xact_status" in statement:
+                    cursor.execute("SELECT 1")
+                    writer.commit()
+
+            listen(ledger._database.engine, "before_cursor_execute", commit_behind_the_snapshot)
+            assert ledger._database._kept(number, event)
 
 
 class TestRestarts:
@@ -281,76 +309,15 @@ class TestManyWriters:
         again.close()
 
 
-class Line:
-    """A line to the server that is cut at the next COMMIT when `cut` says so: before, after or late."""
-
-    def __init__(self, url: str) -> None:
-        self._port = int(url.rsplit(":", 1)[1].split("/", maxsplit=1)[0])
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = url.replace(f":{self._port}/", f":{self._listener.getsockname()[1]}/")
-        self.cut = ""
-        self._threads: list[threading.Thread] = []
-
-    def __enter__(self) -> Line:
-        self._run(self._accept)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(10)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._port))
-            self._run(self._forward, client, server)
-            self._run(self._back, client, server)
-
-    def _forward(self, client: socket.socket, server: socket.socket) -> None:
-        with client, server:
-            while words := _received(client):
-                if self.cut and b"COMMIT" in words:
-                    self._cut(client, server, words)
-                    return
-                server.sendall(words)
-
-    def _cut(self, client: socket.socket, server: socket.socket, words: bytes) -> None:
-        moment, self.cut = self.cut, ""
-        if moment == "after":
-            server.sendall(words)
-            time.sleep(0.05)
-        client.shutdown(socket.SHUT_RDWR)
-        if moment == "late":
-            time.sleep(0.2)
-            server.sendall(words)
-            time.sleep(0.05)
-        server.shutdown(socket.SHUT_RDWR)
-
-    def _back(self, client: socket.socket, server: socket.socket) -> None:
-        while words := _received(server):
-            if self.cut and b"COMMIT" in words:
-                continue
-            try:
-                client.sendall(words)
-            except OSError:
-                return
-
-    def _run(self, work: object, *given: object) -> None:
-        thread = threading.Thread(target=work, args=given, daemon=True)  # type: ignore[arg-type]
-        self._threads.append(thread)
-        thread.start()
-
-
-def _received(end: socket.socket) -> bytes:
-    try:
-        return end.recv(65536)
-    except OSError:
-        return b""
+def _write_an_event(connection: psycopg.Connection[Any], lease: Lease) -> tuple[int, tuple[str, int]]:
+    """As a transaction in progress does; its number, and the event's job and number."""
+    seq = connection.execute(
+        "INSERT INTO job_events SELECT job, max(seq) + 1, 0, 1, 'mine', '{}' FROM job_events WHERE job = %s"
+        " GROUP BY job RETURNING seq, pg_current_xact_id()::text",
+        [lease.job],
+    ).fetchone()
+    assert seq is not None
+    return int(seq[1]), (lease.job, seq[0])
 
 
 def _drop(server: PostgresServer, url: str) -> None:

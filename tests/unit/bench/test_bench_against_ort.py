@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from dataclasses import replace
@@ -14,9 +15,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 
 import report_records as records
+import report_records_models as model_records
 
+from qsearch.contracts.causes import Cause
 from qsearch.contracts.measurement import Block
 from qsearch.contracts.verdict import Verdict
+from qsearch.contracts.work import EvalFailure
 from qsearch.measure.samples import write_samples
 from tests.acceptance.conftest import write_classifier
 from tests.bench.against_ort import chosen
@@ -52,7 +56,20 @@ def test_their_recipes_follow_the_machine_and_have_names_of_their_own() -> None:
     for saturates in (False, True):
         made = recipes(saturates=saturates)
         assert len({recipe.name for recipe in made}) == len(made)
-        assert [recipe.reduce_range for recipe in made if "advised" in recipe.name] == [saturates, saturates]
+        assert {recipe.reduce_range for recipe in made if recipe.preprocess} == {saturates}
+        assert {recipe.reduce_range for recipe in made if not recipe.preprocess} == {False}
+
+
+def test_what_their_guide_says_for_throughput_and_for_accuracy_is_among_the_recipes() -> None:
+    made = {recipe.name: recipe for recipe in recipes(saturates=False)}
+    dynamic = made["dynamic, per channel, MatMul only"]
+    assert (dynamic.static, dynamic.per_channel, dynamic.op_types) == (False, True, ("MatMul",))
+    for name, op_types in (("static, uint8", ()), ("static, uint8, MatMul and Conv", ("MatMul", "Conv"))):
+        fast = made[name]
+        assert (fast.static, fast.unsigned, fast.per_channel, fast.op_types) == (True, True, False, op_types)
+        assert fast.preprocess
+    assert {recipe.entropy for recipe in made.values()} == {False, True}
+    assert len(made) == 12
 
 
 def test_a_quantizer_that_works_and_one_that_cannot(tmp_path: Path) -> None:
@@ -63,6 +80,10 @@ def test_a_quantizer_that_works_and_one_that_cannot(tmp_path: Path) -> None:
     assert (made.error, made.op_types) == ("", ("Gemm", "MatMul", "Relu"))
     assert made.file is not None
     assert "QuantizeLinear" in {node.op_type for node in onnx.load(made.file).graph.node}
+    entropy = Recipe(name="s", static=True, unsigned=True, entropy=True)
+    made = make(entropy, tmp_path / "model.onnx", tmp_path / "s.npz", tmp_path / "entropy.onnx")
+    assert made.error == ""
+    assert (tmp_path / "entropy.onnx").read_bytes() != (tmp_path / "out.onnx").read_bytes()
     write_samples(tmp_path / "bad.npz", [{"y": feeds[0]["x"]}], {}, [1])
     made = make(Recipe(name="s", static=True), tmp_path / "model.onnx", tmp_path / "bad.npz", tmp_path / "no.onnx")
     assert made.file is None
@@ -88,21 +109,20 @@ def test_what_a_quantizer_leaves_in_the_current_folder_goes_with_it(
     versions = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("some.where", 1)]
     onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=versions), "model.onnx")
     write_samples(Path("s.npz"), [{"x": np.ones((1, 4), np.float32)}], {}, [1])
-    made = make(
-        Recipe(name="s", static=True, preprocess=True), Path("model.onnx"), Path("s.npz"), Path("made/out.onnx")
-    )
+    before = {*ROOT.glob("*.data"), *ROOT.glob("*.onnx")}
+    recipe = Recipe(name="s", static=True, preprocess=True)
+    made = make(recipe, Path("model.onnx"), Path("s.npz"), Path("made/out.onnx"))
     assert "Incomplete symbolic shape inference" in made.preprocessing
     assert "Sprocket" in made.error
     assert {*os.listdir(tmp_path)} == {"model.onnx", "s.npz", "made"}
     assert {*os.listdir("made")} <= {"out.prepared.onnx"}
-    assert not (ROOT / "sym_shape_infer_temp.onnx").exists()
-    assert not [*ROOT.glob("*.data")]
+    assert {*ROOT.glob("*.data"), *ROOT.glob("*.onnx")} <= before
 
 
 @pytest.fixture
 def view() -> records.EvalView:
     """Positions 0, 1, 2, 3 are the entries that have a file; every arm has blocks and runs."""
-    seen = records.evaluation()
+    seen = model_records.evaluation()
     arms = {"fp32": 1000, "0": 900, "1": 400, "3": 625}
     one = records.sitting().runs[0]
     blocks = tuple(
@@ -148,3 +168,58 @@ def test_where_none_of_theirs_keeps_the_limit_the_rival_is_fp32(view: records.Ev
     unpicked = [replace(entry, pick=False) for entry in ENTRIES]
     assert found_of(unpicked, lost).rows[-1]["verdict"] == "the same"
     assert table_of(unpicked, lost).notes[1].endswith("are the same")
+
+
+def _polluted(view: records.EvalView, *positions: int) -> records.EvalView:
+    """The same with every block of these arms rejected, and said so."""
+    arms = {str(position) for position in positions}
+    blocks = tuple(replace(b, rejected="steal") if b.arm in arms else b for b in view.result.sitting.blocks)
+    bad = records.latency(9.0, verdict=Verdict.POLLUTED)
+    models = {at: replace(m, latency=bad) if at in positions else m for at, m in view.result.models.items()}
+    result = replace(view.result, models=models, sitting=replace(view.result.sitting, blocks=blocks))
+    return replace(view, result=result)
+
+
+def test_a_polluted_rival_is_passed_over(view: records.EvalView) -> None:
+    both = replace(view, keeps={0: True, 1: True, 3: True})
+    assert found_of(ENTRIES, both).rows[-1]["theirs"] == "dynamic"
+    assert found_of(ENTRIES, _polluted(both, 1)).rows[-1]["theirs"] == "static"
+
+
+def test_a_duel_that_was_polluted_is_not_judged_and_not_met(view: records.EvalView) -> None:
+    for bad, why in ((_polluted(view, 0), "every one that keeps"), (_polluted(view, 3), "their common rounds are")):
+        found = found_of(ENTRIES, bad)
+        assert found.rows[-1]["theirs"] == "static"
+        assert str(found.rows[-1]["verdict"]).startswith(f"not judged: {why}")
+        assert [(goal.value, goal.met) for goal in found.goals] == [(None, False), (0, True)]
+        assert "POLLUTED" in table_of(ENTRIES, bad).notes[1]
+        json.dumps(found.rows, allow_nan=False)
+
+
+def test_a_pick_that_failed_is_lost_and_no_other_takes_its_place(view: records.EvalView) -> None:
+    models = {at: file for at, file in view.result.models.items() if at != 3}
+    failures = {**view.result.failures, 3: EvalFailure(cause=Cause.OUT_OF_MEMORY, message="it was killed")}
+    found = found_of(
+        ENTRIES, replace(view, keeps={0: True, 1: False}, result=replace(view.result, models=models, failures=failures))
+    )
+    assert (found.rows[-1]["pick"], found.rows[-1]["verdict"]) == (
+        "j1/4",
+        "the pick failed, out-of-memory: it was killed",
+    )
+    assert [(goal.value, goal.met) for goal in found.goals] == [(None, False), (1, False)]
+
+
+@pytest.mark.parametrize(("theirs_us", "spread_us", "met"), [(612, 60, True), (500, 2, False), (640, 2, True)])
+def test_the_pick_loses_where_the_whole_interval_says_so(
+    view: records.EvalView, theirs_us: int, spread_us: int, met: bool
+) -> None:
+    """The pick takes 625 µs."""
+
+    def timed(block: Block) -> Block:
+        time = theirs_us + (spread_us if block.round % 2 else -spread_us)
+        return replace(block, samples_ns=(time * 1000,) * 5) if block.arm == "0" else block
+
+    blocks = tuple(timed(block) for block in view.result.sitting.blocks)
+    sitting = replace(view.result.sitting, blocks=blocks)
+    goal = found_of(ENTRIES, replace(view, result=replace(view.result, sitting=sitting))).goals[0]
+    assert goal.met is met

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import report_records as records
+import report_records_desk as desk_records
+import report_records_models as model_records
 
 from qsearch.contracts.desk import Desk, Watcher
 from qsearch.contracts.front import Best
@@ -44,13 +46,13 @@ class MemoryDesk:
         self.the_status = records.status()
         self.the_best = records.best()
         self.the_front = records.front()
-        self.the_layers = records.layers()
+        self.the_layers = model_records.layers()
         self.the_plan = records.plan()
-        self.the_receipt = records.receipt()
-        self.the_evaluation = records.evaluation(result=records.all_measured())
-        self.the_checks: tuple[Check, ...] = records.checks()
-        self.the_head: HeadView | None = records.head()
-        self.the_submission = records.submission()
+        self.the_receipt = desk_records.receipt()
+        self.the_evaluation = model_records.evaluation(result=model_records.all_measured())
+        self.the_checks: tuple[Check, ...] = desk_records.checks()
+        self.the_head: HeadView | None = desk_records.head()
+        self.the_submission = desk_records.submission()
         self.the_jobs: tuple[Job, ...] = (records.job(),)
 
     def init(self, model: str, *, data: str, metric: str, example: str, out: Path) -> Path:
@@ -147,7 +149,7 @@ class MemoryDesk:
 
     def query(self, sql: str, *, limit: int, timeout_s: float) -> QueryResult:
         self._ask(sql=sql, limit=limit, timeout_s=timeout_s)
-        return records.rows_of_query()
+        return desk_records.rows_of_query()
 
     def doctor(self, *, self_test: bool) -> Sequence[Check]:
         self._ask(self_test=self_test)

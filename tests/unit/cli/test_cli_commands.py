@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import report_records as records
+import report_records_desk as desk_records
+import report_records_models as model_records
 
 from qsearch.cli.main import main
 from qsearch.contracts.choices import Choice
@@ -209,7 +211,7 @@ def test_a_missing_library_is_named_with_what_to_install(qsearch, desk, monkeypa
     ran = qsearch("pareto", "j1", "--plot", "x.png")
     assert (ran.code, desk.opened) == (3, 0)
     assert "matplotlib is not installed" in ran.err
-    assert "pip install 'qsearch[plots]'" in ran.err
+    assert "pip install --editable '.[plots]'" in ran.err
 
 
 def test_layers_fit_a_terminal(qsearch, desk) -> None:
@@ -246,7 +248,7 @@ def test_eval_hands_over_files_and_trials_and_fails_when_one_of_them_could_not_b
     ran = qsearch("eval", "a.onnx", "j1/best", "--spec", "s.yaml", "--target", "t", "--fast")
     assert (ran.code, ran.err) == (0, "")
     assert desk.asked == {"models": ("a.onnx", "j1/best"), "spec": Path("s.yaml"), "target": "t", "quick": True}
-    desk.the_evaluation = records.evaluation()
+    desk.the_evaluation = model_records.evaluation()
     ran = qsearch("eval", "a.onnx", "--spec", "s.yaml")
     assert ran.code == 5
     assert "bad-model: it has no output 'out'" in ran.out
@@ -257,7 +259,7 @@ def test_eval_hands_over_files_and_trials_and_fails_when_one_of_them_could_not_b
 def test_export_says_when_the_file_is_not_the_trial(qsearch, desk) -> None:
     assert qsearch("export", "j1/4", "-o", "out", "--verify", "--force").code == 0
     assert desk.asked == {"trial": "j1/4", "out": Path("out"), "verify": True, "force": True}
-    desk.the_receipt = records.receipt("outputs differ")
+    desk.the_receipt = desk_records.receipt("outputs differ")
     ran = qsearch("export", "j1/4", "-o", "out", "--verify", "--json")
     assert ran.code == 5
     assert json.loads(ran.out)["verified"] is False
@@ -286,7 +288,7 @@ def test_init_prints_the_path_and_overwrites_nothing(qsearch, desk, tmp_path: Pa
 
 def test_doctor_ends_with_8_for_a_problem_and_0_for_a_warning(qsearch, desk) -> None:
     assert qsearch("doctor").code == 0
-    desk.the_checks = (*records.checks(), Check(name="worker", status="problem", finding="no worker"))
+    desk.the_checks = (*desk_records.checks(), Check(name="worker", status="problem", finding="no worker"))
     ran = qsearch("doctor", "--json")
     assert ran.code == 8
     assert json.loads(ran.out)["checks"][-1]["status"] == "problem"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import report_records as records
+import report_records_desk as desk_records
 
 from qsearch.contracts.errors import Interrupted, JobFailed, TimedOut, Unreachable, UsageError
 from qsearch.contracts.job import JobState, Request
@@ -30,7 +31,7 @@ def test_submit_says_where_the_job_is_and_what_lives_on(qsearch, desk) -> None:
 
 
 def test_submit_of_a_job_that_waits_for_its_turn_says_so(qsearch, desk) -> None:
-    desk.the_submission = records.submission(driven=False, head=None, notes=("not sent along: big.bin",))
+    desk.the_submission = desk_records.submission(driven=False, head=None, notes=("not sent along: big.bin",))
     ran = qsearch("submit", "s.yaml")
     assert ran.code == 0
     assert "waits for its turn" in ran.err
@@ -114,13 +115,25 @@ def test_a_job_that_has_ended_is_said_to_have(qsearch, desk) -> None:
 
 def test_head_stop_asks_only_when_somebody_would_be_cut_off(qsearch, desk) -> None:
     assert qsearch("head", "stop").code == 0
-    desk.the_head = records.head("j1-1", "j2-1")
+    desk.the_head = desk_records.head("j1-1", "j2-1")
     ran = qsearch("head", "stop")
     assert ran.code == 2
     assert "qsearch head stop -y" in ran.err
     assert qsearch("head", "stop", "-y").code == 0
     desk.the_head = None
     assert json.loads(qsearch("head", "stop", "--json").out)["heads"] == []
+
+
+def test_head_stop_asks_when_nobody_knows_what_runs_on_the_head(qsearch, desk) -> None:
+    desk.the_head = replace(desk_records.head(), answers=False)
+    ran = qsearch("head", "stop")
+    assert ran.code == 2
+    assert "qsearch head stop -y" in ran.err
+    assert "ended" not in desk.asked
+    ran = qsearch("head", "stop", "-y", "--json")
+    assert ran.code == 0
+    (told,) = json.loads(ran.out)["heads"]
+    assert (told["answers"], told["drivers"]) == (False, None)
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 130), ("", 130)])

@@ -136,6 +136,9 @@ def test_a_keeper_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None
         ("ray://127.0.0.1:10001", Unsupported, "address of the Ray client"),
         ("http://192.0.2.1:8265", Unsupported, "token authentication is off"),
         ("192.0.2.1:6379", Unsupported, "token authentication is off"),
+        ("http://127.example.net:8265", Unsupported, "token authentication is off"),
+        ("http://ann:secret@127.0.0.1:8265", Unsupported, "holds no user and no password"),
+        ("ray://ann:secret@127.0.0.1:10001", Unsupported, "holds no user and no password"),
         ("http://127.0.0.1:1", Unreachable, "no Ray cluster at 127.0.0.1:1"),
     ],
 )
@@ -145,5 +148,6 @@ def test_an_address_is_looked_at_before_ray_is_loaded(
     from qsearch.cluster.ray_jobs import RayJobs
 
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=said) as refused:
         RayJobs(address)
+    assert "secret" not in str(refused.value)

@@ -17,10 +17,12 @@ from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.errors import ModelError, Unsupported, WorkFailed
+from qsearch.contracts.installing import install_hint
 from qsearch.contracts.target import Target
 from qsearch.measure.fingerprint import circumstances, runtime_key, saturates, this_machine
 from qsearch.measure.ort import OnnxRuntime
 from qsearch.measure.ov import CAPABILITIES, OpenVino
+from qsearch.measure.ov_properties import must_be_honoured, ready_core
 from qsearch.measure.runtimes import settings_of
 from qsearch.quantize.assemble import assemble
 from qsearch.quantize.prepare import prepare_model
@@ -175,6 +177,7 @@ def relu(tmp_path: Path) -> Path:
         ({"INFERENCE_NUM_THREADS": "4"}, "INFERENCE_NUM_THREADS cannot be set; use threads", ""),
         ({"NUM_STREAMS": "2"}, "NUM_STREAMS cannot be set", ""),
         ({"CACHE_DIR": "/tmp/x"}, "CACHE_DIR cannot be set", ""),
+        ({"SCHEDULING_CORE_TYPE": "ECORE_ONLY"}, "SCHEDULING_CORE_TYPE cannot be set; use nothing: the measuring", ""),
         ({"ENABLE_CPU_PINNING": "YES"}, "ENABLE_CPU_PINNING cannot be set; use nothing: the measuring child", ""),
         ({"DYNAMIC_QUANTIZATION_GROUP_SIZE": "many"}, "DYNAMIC_QUANTIZATION_GROUP_SIZE=many: Wrong value", ""),
         ({"INFERENCE_PRECISION_HINT": "f99"}, "INFERENCE_PRECISION_HINT=f99: Wrong value f99", ""),
@@ -199,6 +202,37 @@ def test_a_precision_that_the_cpu_lacks_is_refused(relu: Path) -> None:
     half = Target(name="half", runtime="openvino", options={"INFERENCE_PRECISION_HINT": "f16"})
     with pytest.raises(Unsupported, match=r"INFERENCE_PRECISION_HINT=f16: this CPU computes in b?f(16|32) instead"):
         OpenVino().load(relu, half)
+
+
+def test_an_option_that_cannot_be_read_back_is_refused(relu: Path) -> None:
+    for value in ("YES", "NO"):
+        with pytest.raises(Unsupported, match=f"ENABLE_WEIGHTLESS={value}: a compiled model does not tell") as caught:
+            OpenVino().load(relu, Target(name="w", runtime="openvino", options={"ENABLE_WEIGHTLESS": value}))
+        assert caught.value.hint
+
+
+def test_an_option_that_reads_back_otherwise_is_refused(relu: Path) -> None:
+    """As if a machine had not taken what its core was told."""
+    asked, got = (
+        Target(name="g", runtime="openvino", options={"DYNAMIC_QUANTIZATION_GROUP_SIZE": size}) for size in ("64", "0")
+    )
+    told, other = ready_core(asked), ready_core(got)
+    compiled = other.compile_model(other.read_model(str(relu)), "CPU")
+    must_be_honoured(other, compiled, got)
+    with pytest.raises(Unsupported, match=r"option DYNAMIC_QUANTIZATION_GROUP_SIZE=64 is not honoured here: .* has 0"):
+        must_be_honoured(told, compiled, asked)
+
+
+def test_options_that_read_back_in_other_words_are_honoured(relu: Path) -> None:
+    options = {
+        "EXECUTION_MODE_HINT": "ACCURACY",
+        "CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE": "0.30",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "064",
+        "KV_CACHE_PRECISION": "f32",
+        "CPU_DENORMALS_OPTIMIZATION": "YES",
+    }
+    loaded = OpenVino().load(relu, Target(name="many", runtime="openvino", options=options))
+    np.testing.assert_array_equal(loaded.run({"x": -np.ones((1, 4), np.float32)})["y"], 0)
 
 
 def test_more_threads_than_cpus_are_refused(relu: Path) -> None:
@@ -328,7 +362,7 @@ def test_without_the_package_it_says_how_to_get_it() -> None:
     )
     message, hint = _output(code)
     assert message.startswith("runtime openvino cannot be imported: ")
-    assert hint == "Install it: pip install 'qsearch[openvino]'"
+    assert hint == install_hint("openvino")
 
 
 def test_its_own_settings_are_in_its_key() -> None:

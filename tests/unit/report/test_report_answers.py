@@ -9,6 +9,8 @@ from dataclasses import replace
 
 import pytest
 import report_records as records
+import report_records_desk as desk_records
+import report_records_models as model_records
 
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.verdict import Verdict
@@ -34,19 +36,19 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
     "running": lambda: status_answer(records.status(bests=(), progress=records.progress())),
     "trials": lambda: trials_answer("j1", [*records.front().rows, records.failed()]),
     "pareto": lambda: fronts_answer([records.front()]),
-    "layers": lambda: layers_answer(records.layers()),
+    "layers": lambda: layers_answer(model_records.layers()),
     "best": lambda: best_answer(records.best()),
     "early": lambda: best_answer(records.best(drop=None, versus_uniform=None, feasible=False)),
     "trial": lambda: trial_answer(records.shown()),
     "failed": lambda: trial_answer(records.failed()),
     "model": lambda: inspection_answer("m.onnx", records.inspection()),
     "timings": lambda: bench_answer(records.bench()),
-    "evaluation": lambda: evaluation_answer(records.evaluation()),
+    "evaluation": lambda: evaluation_answer(model_records.evaluation()),
     "spec": lambda: spec_answer(records.job().spec),
     "plan": lambda: plan_answer(records.plan("unwise")),
-    "export": lambda: receipt_answer(records.receipt()),
-    "query": lambda: query_answer(records.rows_of_query()),
-    "checks": lambda: checks_answer(records.checks()),
+    "export": lambda: receipt_answer(desk_records.receipt()),
+    "query": lambda: query_answer(desk_records.rows_of_query()),
+    "checks": lambda: checks_answer(desk_records.checks()),
 }
 
 
@@ -162,14 +164,14 @@ def test_plans_that_are_impossible() -> None:
 
 
 def test_export_verdicts() -> None:
-    assert verdict(records.receipt()) is True
-    assert verdict(records.receipt("p50 differs")) is False
-    asked = records.receipt()
+    assert verdict(desk_records.receipt()) is True
+    assert verdict(desk_records.receipt("p50 differs")) is False
+    asked = desk_records.receipt()
     assert verdict(replace(asked, verification=replace(asked.verification, measured=None))) is None
 
 
 def test_columns_of_one_name_are_told_apart() -> None:
-    answer = query_answer(records.rows_of_query())
+    answer = query_answer(desk_records.rows_of_query())
     assert answer.document["columns"] == ["n", "n_2", "blob"]
     assert answer.rows[0] == {"n": 1, "n_2": "=1+1", "blob": "<2 bytes>"}
     assert "--limit" in answer.tables[0].notes[0]

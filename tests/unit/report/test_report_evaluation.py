@@ -6,14 +6,17 @@ import json
 from dataclasses import replace
 
 import report_records as records
+import report_records_models as model_records
 
 from qsearch.contracts.measurement import Tier
+from qsearch.contracts.verdict import Verdict
+from qsearch.report.answer import Mark
 from qsearch.report.evaluation import evaluation_answer, operators_text, ranked
 from qsearch.report.writers import write
 
 
 def test_what_keeps_the_limit_comes_first_by_speed_and_failures_last() -> None:
-    view = records.evaluation()
+    view = model_records.evaluation()
     assert list(ranked(view)) == [3, 0, 1, 2]
     assert list(ranked(replace(view, limit=None, keeps={}))) == [1, 3, 0, 2]
     table = evaluation_answer(view).tables[0]
@@ -21,8 +24,18 @@ def test_what_keeps_the_limit_comes_first_by_speed_and_failures_last() -> None:
     assert [row["model"] for row in evaluation_answer(view).rows] == [line.cells[0] for line in table.lines]
 
 
+def test_a_polluted_time_leads_nothing_and_is_dimmed() -> None:
+    view = model_records.evaluation()
+    lucky = records.latency(9.0, verdict=Verdict.POLLUTED)
+    models = {**view.result.models, 0: replace(view.result.models[0], latency=lucky)}
+    view = replace(view, result=replace(view.result, models=models))
+    assert list(ranked(view)) == [3, 1, 0, 2]
+    marks = {line.cells[0]: line.mark for line in evaluation_answer(view).tables[0].lines}
+    assert (marks["slow.onnx"], marks["j1/4"]) == (Mark.DIM, Mark.NONE)
+
+
 def test_a_failure_is_named_with_its_cause_and_has_no_numbers() -> None:
-    answer = evaluation_answer(records.evaluation())
+    answer = evaluation_answer(model_records.evaluation())
     assert answer.rows[-1] == {
         "model": "broken.onnx",
         "reference": False,
@@ -35,7 +48,7 @@ def test_a_failure_is_named_with_its_cause_and_has_no_numbers() -> None:
 
 
 def test_every_number_has_its_interval_and_its_n() -> None:
-    document = json.loads(write(evaluation_answer(records.evaluation()), "json"))
+    document = json.loads(write(evaluation_answer(model_records.evaluation()), "json"))
     assert document["schema"] == "qsearch.evaluation/1"
     assert (document["spec"], document["target"], document["max_drop"]) == ("minilm", "cpu-1thread", "1%")
     best = document["models"][0]
@@ -47,14 +60,14 @@ def test_every_number_has_its_interval_and_its_n() -> None:
 
 
 def test_a_broken_limit_is_said_beside_the_verdict() -> None:
-    view = records.evaluation()
+    view = model_records.evaluation()
     told = {line.cells[0]: line.cells[3] for line in evaluation_answer(view).tables[0].lines}
     assert told["fast.onnx"].endswith("breaks the limit of 1%")
     assert "limit" not in told["j1/4"]
 
 
 def test_the_tier_and_whose_samples_they_are_stand_below() -> None:
-    view = records.evaluation()
+    view = model_records.evaluation()
     quick = replace(view, result=replace(view.result, sitting=replace(records.sitting(), tier=Tier.QUICK)))
     first, second = evaluation_answer(quick).tables[0].notes
     assert first.startswith("One sitting of 4 arms, tier quick, ")

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-import report_records as records
+import report_records_models as model_records
 
 from qsearch.report.layers import layers_answer
 from qsearch.report.operators import CAST, DEQUANTIZE, FLOAT, INTEGER, QUANTIZE, operator_counts
@@ -14,7 +14,7 @@ from qsearch.report.writers import write
 
 
 def test_an_effect_that_is_not_told_apart_is_null_and_never_a_number() -> None:
-    rows = {(row["layer"], row["choice"]): row for row in layers_answer(records.layers()).rows}
+    rows = {(row["layer"], row["choice"]): row for row in layers_answer(model_records.layers()).rows}
     told, untold = rows["encoder.0", "int8-dynamic"], rows["head", "int8-dynamic"]
     assert (told["drop_search"], told["drop_search_low"], told["drop_search_high"]) == (0.003, 0.001, 0.005)
     assert (told["told_apart"], told["trials"], told["front"], told["pick"]) == (True, 4, 2, True)
@@ -22,7 +22,7 @@ def test_an_effect_that_is_not_told_apart_is_null_and_never_a_number() -> None:
 
 
 def test_the_document_has_the_pick_and_the_front_of_each_layer() -> None:
-    document = json.loads(write(layers_answer(records.layers()), "json"))
+    document = json.loads(write(layers_answer(model_records.layers()), "json"))
     assert document["schema"] == "qsearch.layers/1"
     first, second = document["layers"]
     assert (first["pick"], first["front"]) == ("int8-dynamic", {"fp32": 1, "int8-dynamic": 2})
@@ -32,7 +32,7 @@ def test_the_document_has_the_pick_and_the_front_of_each_layer() -> None:
 
 
 def test_tables_tell_effects_with_their_trials() -> None:
-    _, effects, graphs = layers_answer(records.layers()).tables
+    _, effects, graphs = layers_answer(model_records.layers()).tables
     assert [line.cells for line in effects.lines] == [
         ("encoder.0", "0.3 % [0.1, 0.5] (4)", "–"),
         ("head", "not told apart (3)", "–"),
@@ -46,7 +46,7 @@ def test_tables_tell_effects_with_their_trials() -> None:
 
 
 def test_where_nothing_is_told_only_trials_are_counted_and_the_reason_stands_below() -> None:
-    view = records.layers(notes=("6 trials do not tell 2 effects apart.",))
+    view = model_records.layers(notes=("6 trials do not tell 2 effects apart.",))
     silent = tuple(
         replace(seen, effects=tuple(replace(effect, drop=None) for effect in seen.effects)) for seen in view.layers
     )
@@ -56,7 +56,7 @@ def test_where_nothing_is_told_only_trials_are_counted_and_the_reason_stands_bel
 
 
 def test_before_the_first_trial_layers_are_listed_with_a_line_that_says_so() -> None:
-    view = records.layers(trials=0, samples=0, graphs=(), notes=("No trial has finished yet.",))
+    view = model_records.layers(trials=0, samples=0, graphs=(), notes=("No trial has finished yet.",))
     (table,) = layers_answer(view).tables
     assert len(table.lines) == 2
     assert table.notes == ("No trial has finished yet.",)
@@ -85,7 +85,9 @@ def test_openvinos_quantize_and_conversions_are_counted_in_every_precision() -> 
 
 
 def test_a_job_that_is_not_prepared_has_an_answer_too() -> None:
-    answer = layers_answer(records.layers(trials=0, samples=0, layers=(), graphs=(), notes=("Not prepared yet.",)))
+    answer = layers_answer(
+        model_records.layers(trials=0, samples=0, layers=(), graphs=(), notes=("Not prepared yet.",))
+    )
     assert json.loads(write(answer, "json"))["notes"] == ["Not prepared yet."]
     assert "Not prepared yet" in write(answer, "md")
     assert write(answer, "jsonl") == ""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import report_records as records
 
+from qsearch.contracts.choices import Choice
 from qsearch.contracts.errors import UsageError
 from qsearch.contracts.job import Constraints, DropLimit
 from qsearch.contracts.views import FrontView
@@ -90,11 +91,36 @@ def test_what_lies_beyond_is_at_the_edge_or_at_its_place_but_never_both() -> Non
     framed, everything = (button["args"] for button in drawn["layout"]["updatemenus"][0]["buttons"])
     shown = [trace.get("visible", True) for trace in drawn["data"]]
     assert framed[0]["visible"] == shown
-    assert [not (a and b) for a, b in zip(framed[0]["visible"], everything[0]["visible"], strict=True)].count(True) >= 2
+    assert not any(a and b for a, b in zip(framed[0]["visible"], everything[0]["visible"], strict=True))
     assert everything[1]["xaxis.range"][0] < 0.5
     assert everything[1]["yaxis.range"][0] > 90
     lone = figure(scene_of(view(rows=records.front().rows[3:5])))
     assert "updatemenus" not in lone["layout"]
+
+
+def test_all_trials_are_drawn_with_their_ties_and_bars_where_they_are() -> None:
+    """The member and the front's own tie stay; the member of an infeasible one is far away, and so is its tie."""
+    rows = (*view().rows, records.row(8, 0.4, 0.7, Choice.TERNARY, Choice.FP32, Choice.FP32, rank=1, tied_with="j1/2"))
+    far_member = tuple(replace(row, rank=0, feasible=False) if row.result.trial.number == 2 else row for row in rows)
+    scene = scene_of(view(rows=far_member, best=None))
+    ends = scene.spots[0], next(spot for spot in scene.spots if spot.row.result.trial.number == 2)
+    joined = replace(scene, ties=((scene.spots.index(ends[0]), scene.spots.index(ends[1])),))
+    drawn = figure(joined)
+    framed, everything = (button["args"][0]["visible"] for button in drawn["layout"]["updatemenus"][0]["buttons"])
+    lines = [(trace["mode"] == "lines", trace) for trace in drawn["data"]]
+    near, far = (
+        [t for (is_line, t), seen in zip(lines, shown, strict=True) if is_line and seen]
+        for shown in (framed, everything)
+    )
+    at = (ends[1].x.value, ends[1].y.value * 100)
+    assert at in zip(far[0]["x"], far[0]["y"], strict=True), "the tie ends at the member"
+    assert at not in zip(near[0]["x"], near[0]["y"], strict=True)
+    assert any(at[0] in t["x"] and ends[1].y.high * 100 in t["y"] for t in far[1:]), "the far member has bars"
+    named = [
+        [t.get("name") for t, seen in zip(drawn["data"], shown, strict=True) if seen and t.get("showlegend")]
+        for shown in (framed, everything)
+    ]
+    assert named[0] == named[1]
 
 
 def test_the_figure_is_one_that_plotly_knows() -> None:

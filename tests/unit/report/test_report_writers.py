@@ -8,7 +8,7 @@ import json
 import math
 
 import pytest
-import report_records as records
+import report_records_desk as desk_records
 
 from qsearch.contracts.errors import Unsupported
 from qsearch.report.answer import Answer, Line, Table, listing
@@ -32,7 +32,7 @@ def test_json_is_one_document_with_its_schema_and_the_value_survives() -> None:
 
 
 def test_json_lines_are_documents_too() -> None:
-    lines = write(query_answer(records.rows_of_query()), "jsonl").splitlines()
+    lines = write(query_answer(desk_records.rows_of_query()), "jsonl").splitlines()
     assert [json.loads(line)["schema"] for line in lines] == ["qsearch.query-row/1"] * 2
     assert json.loads(lines[0])["n_2"] == "=1+1"
 

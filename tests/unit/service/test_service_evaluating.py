@@ -16,7 +16,17 @@ from qsearch.contracts.job import DropLimit, Job
 from qsearch.contracts.measurement import Sitting, Tier
 from qsearch.contracts.verdict import Interval
 from qsearch.contracts.views import EvalView
-from qsearch.contracts.work import EvalOrder, EvalResult, Evaluated, Materialized, Outcome, Verification, Work, WorkKind
+from qsearch.contracts.work import (
+    EvalOrder,
+    EvalResult,
+    Evaluated,
+    Materialized,
+    Outcome,
+    PrepareOrder,
+    Verification,
+    Work,
+    WorkKind,
+)
 from qsearch.service import evaluating
 from qsearch.service.driver import Driver
 from qsearch.service.evaluating import SLOWER, Asked, deadline_s, evaluate, keeps, ready_for, resolve
@@ -100,6 +110,7 @@ class Evaluator(World):
         super().__init__(folder)
         self.kinds = Counter[WorkKind]()
         self.orders: list[EvalOrder] = []
+        self.prepares: list[PrepareOrder] = []
         self.data = "d1"
 
     def _answer(self, work: Work) -> Outcome:
@@ -113,6 +124,8 @@ class Evaluator(World):
         if isinstance(work.order, EvalOrder):
             self.orders.append(work.order)
             return self._done(work, self._evaluated(work.order))
+        if isinstance(work.order, PrepareOrder):
+            self.prepares.append(work.order)
         outcome = super()._answer(work)
         if isinstance(outcome.result, Materialized):
             return replace(outcome, result=replace(outcome.result, digest=self.data))
@@ -140,6 +153,10 @@ def searched(tmp_path: Path) -> tuple[Evaluator, Job]:
         Driver(place, lambda progress: None).drive(job)
     (tmp_path / "vendor.onnx").touch()
     return world, job
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
 
 
 def _evaluate(world: Evaluator, job: Job, *models: str, **changes: object) -> EvalView:
@@ -172,6 +189,55 @@ def test_samples_that_are_gone_and_come_back_otherwise_are_not_called_the_jobs(
     world.data = "d2"
     view = _evaluate(world, job, "@last/1")
     assert view.notes == (f"the samples of job {job.id} are not stored any more; they were made anew, and are others",)
+
+
+def test_an_fp32_that_was_prepared_otherwise_is_not_called_the_jobs(searched: tuple[Evaluator, Job]) -> None:
+    world, job = searched
+    world.runtime = "2"
+    model, world._prepared = world._prepared(), lambda: replace(model, digest="other ranges")  # type: ignore[method-assign]
+    view = _evaluate(world, job, "@last/1")
+    assert view.notes == (
+        f"the samples are those of job {job.id}; fp32 is the same model, prepared anew and otherwise",
+    )
+
+
+def test_a_trial_of_a_model_that_has_changed_is_refused_before_anything_is_prepared(
+    searched: tuple[Evaluator, Job],
+) -> None:
+    world, job = searched
+    vendor = str(world.folder / "vendor.onnx")
+    world.model = "m2"
+    before = _files(world.folder / "artifacts")
+    with pytest.raises(ModelError, match=rf"is not the model that job {job.id} was searched with.* m1…, found m2…"):
+        _evaluate(world, job, vendor, "@last/best")
+    assert world.kinds[WorkKind.MATERIALIZE] == world.kinds[WorkKind.PREPARE] == 1
+    assert _files(world.folder / "artifacts") == before
+    assert _evaluate(world, job, vendor).notes == ("the samples were made anew from spec demo",)
+    newer = world.job(4)
+    with world.place() as place:
+        Driver(place, lambda progress: None).drive(newer)
+    assert _evaluate(world, newer, f"{newer.id}/1").notes == (f"the samples and fp32 are those of job {newer.id}",)
+    with pytest.raises(ModelError, match=f"job {job.id} was searched with"):
+        _evaluate(world, newer, f"{newer.id}/1", f"{job.id}/1")
+
+
+def test_what_is_made_for_one_evaluation_is_fp32_only_and_nothing_of_it_stays(
+    searched: tuple[Evaluator, Job],
+) -> None:
+    world, job = searched
+    before = _files(world.folder / "artifacts")
+    for _ in range(2):
+        _evaluate(world, job, str(world.folder / "vendor.onnx"))
+    assert _files(world.folder / "artifacts") == before
+    assert [order.choices for order in world.prepares[1:]] == [(Choice.FP32,)] * 2
+
+
+def test_what_limits_a_search_limits_no_evaluation(searched: tuple[Evaluator, Job]) -> None:
+    world, job = searched
+    limits = replace(job.spec.constraints, size_bytes=1)
+    pins = replace(job.spec.space, pin={"no-such-layer": Choice.TERNARY})
+    view = _evaluate(world, job, str(world.folder / "vendor.onnx"), constraints=limits, space=pins)
+    assert (view.limit, view.keeps) == (limits.drop, {0: True})
 
 
 def test_without_a_job_that_was_asked_the_same_the_samples_are_made_anew(searched: tuple[Evaluator, Job]) -> None:

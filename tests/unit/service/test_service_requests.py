@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 from driver_world import World
 
-from qsearch.contracts.errors import Fenced, InputError, Interrupted, JobFailed, QSearchError, TimedOut, UsageError
+from qsearch.contracts.errors import (
+    Fenced,
+    InputError,
+    Interrupted,
+    JobFailed,
+    QSearchError,
+    TimedOut,
+    Unreachable,
+    UsageError,
+)
 from qsearch.contracts.job import Job, JobState, Request
 from qsearch.contracts.trial import TrialState
 from qsearch.contracts.views import Progress
@@ -135,6 +144,37 @@ def test_following_a_dead_driver_says_the_way_on_instead_of_waiting(tmp_path: Pa
     with pytest.raises(JobFailed, match="its driver has died") as died:
         follow(world.ledger, job, lambda progress: None, Patience(sleep=lambda seconds: world.ledger.release(lease)))
     assert died.value.hint == f"qsearch resume {job.id}"
+
+
+def test_following_a_job_whose_driver_ended_before_its_turn_says_the_way_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    job = world.job(3)
+    looks = iter([False, True])
+    with pytest.raises(JobFailed, match="is QUEUED, and its driver ended before its turn came") as lost:
+        follow(world.ledger, job, _silent, Patience(sleep=lambda seconds: None), lambda now: next(looks))
+    assert lost.value.hint == f"qsearch resume {job.id}"
+
+    def taken(now: Job) -> bool:
+        """It ended because it was done: the job is DONE by the time its driver is missed."""
+        drive(world, job)
+        return True
+
+    assert follow(world.ledger, job, _silent, Patience(sleep=lambda seconds: None), taken).state is JobState.DONE
+
+
+def test_a_watcher_of_a_cluster_that_was_lost_is_told_how_to_go_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    job = world.job(3)
+
+    def lost(work: Work) -> None:
+        raise Unreachable("the cluster does not answer", "Look at it.")
+
+    world.fail = lost
+    with pytest.raises(Unreachable) as driver:
+        drive(world, job)
+    with pytest.raises(Unreachable) as watcher:
+        follow(world.ledger, job, _silent, Patience())
+    assert watcher.value.hint == driver.value.hint == f"Look at it. Then: qsearch resume {job.id}"
 
 
 def test_a_wait_ends_by_its_clock_or_by_ctrl_c_and_the_job_goes_on(tmp_path: Path) -> None:

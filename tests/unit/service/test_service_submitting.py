@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qsearch.cluster.ray_jobs import Passport, Standing
-from qsearch.contracts.errors import Interrupted, Unreachable, Unsupported
+from qsearch.contracts.errors import InputError, Interrupted, Unreachable, Unsupported
 from qsearch.contracts.job import JobSpec, JobState, ModelRef
 from qsearch.contracts.target import Target
 from qsearch.contracts.views import Progress, Submission
@@ -29,6 +29,7 @@ class ImaginedCluster:
         self.names: frozenset[str] = frozenset({"10.0.0.1"})
         self.words: tuple[str, ...] = ()
         self.ended = False
+        self.looks = 0
         self.started: list[tuple[str, int, Passport]] = []
         self.sent: set[str] = set()
         self.take: Callable[[str], object] = lambda job: None
@@ -43,6 +44,7 @@ class ImaginedCluster:
         return f"{job}-{epoch}"
 
     def look(self, submission: str) -> Standing:
+        self.looks += 1
         return Standing(ended=self.ended, status="FAILED" if self.ended else "PENDING")
 
     def last_words(self, submission: str) -> tuple[str, ...]:
@@ -135,6 +137,36 @@ def test_a_cluster_that_is_lost_while_the_driver_works_does_not_deny_the_driver(
     with pytest.raises(Unreachable) as refused:
         hand_in(ledger, tmp_path)
     assert "is driven all the same: qsearch watch" in refused.value.hint
+
+
+def test_a_driver_that_could_not_begin_is_told_by_the_reason_it_left(
+    cluster: ImaginedCluster, ledger: SqlLedger, tmp_path: Path
+) -> None:
+    def refuse(job: str) -> None:
+        lease = ledger.lease(job, "elsewhere", 60)
+        ledger.note(lease, "error", {"kind": "InputError", "message": "no file m.onnx", "hint": "Give one."})
+        ledger.move(lease, JobState.FAILED, "no file m.onnx")
+
+    cluster.take = refuse
+    with pytest.raises(InputError, match=r"no file m\.onnx") as told:
+        hand_in(ledger, tmp_path)
+    (job,) = ledger.jobs()
+    assert told.value.hint == f"Give one.\nJob {job.id} is FAILED; qsearch resume {job.id} drives it here."
+
+
+def test_ray_is_asked_seldom_while_a_job_waits_for_its_turn(
+    cluster: ImaginedCluster, ledger: SqlLedger, tmp_path: Path
+) -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    flags = {"database_url": f"sqlite:///{tmp_path}/q.db", "ray_address": "10.0.0.1:6379"}
+    spec = JobSpec(name="mine", model=ModelRef(path="m.onnx"), folder=str(tmp_path), targets=(Target(name="here"),))
+    submitter = Submitter(load_settings(flags, {}, tmp_path), ledger, lambda: now[0], sleep)
+    assert not submitter.submit(spec, "text", "ann", _silent, 65.0).driven
+    assert cluster.looks == 16, "ten in the first 5 s, then one each 10 s"
 
 
 def test_ctrl_c_while_handing_in_names_the_job(cluster: ImaginedCluster, ledger: SqlLedger, tmp_path: Path) -> None:

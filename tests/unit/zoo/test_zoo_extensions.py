@@ -19,4 +19,4 @@ def test_the_model_knows_every_type() -> None:
 
 def test_extensions_are_lower_case_and_not_ambiguous() -> None:
     assert all(extension == extension.lower().strip(".") for extension in CONTENT_OF)
-    assert not {"h", "pl", "ts", "cs", "m", "txt", "crt", "db", "conf", "cfg"} & set(CONTENT_OF)
+    assert not {"h", "pl", "ts", "cs", "m", "el", "txt", "crt", "pem", "db", "conf", "cfg"} & set(CONTENT_OF)

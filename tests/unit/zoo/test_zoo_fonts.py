@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from qsearch.contracts.errors import TaskError
+from qsearch.contracts.installing import install_hint
 from qsearch.zoo.fonts import latin_fonts
 
 
@@ -33,7 +34,7 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "distribution", absent)
     with pytest.raises(TaskError, match="matplotlib, which is not installed") as refused:
         latin_fonts()
-    assert refused.value.hint == "pip install 'qsearch[ocr]'"
+    assert refused.value.hint == install_hint("ocr")
 
 
 def test_a_package_whose_fonts_were_taken_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

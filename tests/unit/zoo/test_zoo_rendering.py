@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from qsearch.contracts.errors import TaskError
+from qsearch.contracts.installing import install_hint
 from qsearch.zoo import rendering
 from qsearch.zoo.fonts import latin_fonts
 from qsearch.zoo.rendering import render
@@ -44,4 +45,4 @@ def test_without_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(TaskError, match="pillow, which is not installed") as refused:
         render("text", latin_fonts()[0], np.random.default_rng(1))
-    assert refused.value.hint == "pip install 'qsearch[ocr]'"
+    assert refused.value.hint == install_hint("ocr")

@@ -10,10 +10,13 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+#: text that sorts by code point on every database
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     """Nobody has been asked anything yet."""
-    op.add_column("jobs", sa.Column("requested", sa.Text(), nullable=True))
+    op.add_column("jobs", sa.Column("requested", TEXT, nullable=True))
 
 
 def downgrade() -> None:

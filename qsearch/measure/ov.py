@@ -19,6 +19,7 @@ from qsearch.measure.graph_ports import Ports, read_ports
 from qsearch.measure.ov_graph import count_executed
 from qsearch.measure.ov_package import openvino, refusals, translated
 from qsearch.measure.ov_properties import DEVICE, must_be_honoured, ready_core, threads_of
+from qsearch.measure.ov_signal_stack import signal_stack_kept
 
 _WEIGHTED = (Choice.FP32, Choice.INT8_STATIC, Choice.TERNARY)
 #: ONNX operator → choices that an execution plan exists for; every other operator stays fp32.
@@ -52,6 +53,7 @@ class OpenVino:
         """ONNX operator → choices with a kernel."""
         return CAPABILITIES
 
+    @signal_stack_kept()
     def load(self, model: Path, target: Target, *, outputs: Sequence[str] = ()) -> Loaded:
         """See `Runtime.load`. WorkFailed(OUT_OF_MEMORY) when the model does not fit."""
         if not model.is_file():

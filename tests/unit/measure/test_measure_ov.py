@@ -23,6 +23,7 @@ from qsearch.measure.fingerprint import circumstances, runtime_key, saturates, t
 from qsearch.measure.ort import OnnxRuntime
 from qsearch.measure.ov import CAPABILITIES, OpenVino
 from qsearch.measure.ov_properties import must_be_honoured, ready_core
+from qsearch.measure.ov_signal_stack import signal_stack_kept
 from qsearch.measure.runtimes import settings_of
 from qsearch.quantize.assemble import assemble
 from qsearch.quantize.prepare import prepare_model
@@ -211,6 +212,7 @@ def test_an_option_that_cannot_be_read_back_is_refused(relu: Path) -> None:
         assert caught.value.hint
 
 
+@signal_stack_kept()
 def test_an_option_that_reads_back_otherwise_is_refused(relu: Path) -> None:
     """As if a machine had not taken what its core was told."""
     asked, got = (
@@ -343,6 +345,21 @@ def test_axes_of_one_name_may_differ_where_the_model_runs_all_the_same(tmp_path:
     save(helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "a.onnx")
     found = OpenVino().load(tmp_path / "a.onnx", TARGET).run({"x": np.ones(2, np.float32), "u": np.ones(3, np.float32)})
     np.testing.assert_array_equal(found["y"], [4, 4])
+
+
+@pytest.mark.parametrize("gone", ["first, second", "second, first", "first"])
+@pytest.mark.parametrize("watched", [True, False], ids=["faulthandler", "plain"])
+def test_a_signal_finds_its_handler_whichever_model_goes_first(relu: Path, gone: str, watched: bool) -> None:
+    code = (
+        "import faulthandler, os, signal\nfrom pathlib import Path\n"
+        "from qsearch.contracts.target import Target\nfrom qsearch.measure.ov import OpenVino\n"
+        f"if {watched}:\n    faulthandler.enable()\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('handled'))\n"
+        "target = Target(name='t', runtime='openvino')\n"
+        f"first, second = (OpenVino().load(Path({str(relu)!r}), target) for _ in range(2))\n"
+        f"del {gone}\nos.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    assert _output(code) == ["handled"]
 
 
 def test_telemetry_is_left_out_and_the_package_is_whole() -> None:

@@ -30,7 +30,7 @@ name: fire
 model: {{path: model.onnx}}
 data: {{path: samples.npz}}
 metric: top1
-constraints: {{drop: 5%}}
+constraints: {{drop: 30%}}
 targets: [this-machine]
 search: {{trials: {trials}, seed: {seed}, sampler: {sampler}, finalists: 1}}
 precision: quick

@@ -231,10 +231,20 @@ def test_options_that_read_back_in_other_words_are_honoured(relu: Path) -> None:
         "CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE": "0.30",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": "064",
         "KV_CACHE_PRECISION": "f32",
-        "CPU_DENORMALS_OPTIMIZATION": "YES",
     }
     loaded = OpenVino().load(relu, Target(name="many", runtime="openvino", options=options))
     np.testing.assert_array_equal(loaded.run({"x": -np.ones((1, 4), np.float32)})["y"], 0)
+
+
+def test_an_option_that_changes_a_threads_floats_is_honoured(relu: Path) -> None:
+    """In a process of its own: OpenVINO leaves the loading thread without denormals for good."""
+    script = (
+        "import sys; from pathlib import Path; from qsearch.contracts.target import Target\n"
+        "from qsearch.measure.ov import OpenVino\n"
+        "options = {'CPU_DENORMALS_OPTIMIZATION': 'YES'}\n"
+        "OpenVino().load(Path(sys.argv[1]), Target(name='flush', runtime='openvino', options=options))"
+    )
+    subprocess.run([sys.executable, "-c", script, str(relu)], check=True, timeout=60)
 
 
 def test_more_threads_than_cpus_are_refused(relu: Path) -> None:

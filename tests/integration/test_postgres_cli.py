@@ -59,6 +59,7 @@ class Shell:
         return err if code else out
 
 
+@pytest.mark.slow
 @pytest.mark.noisy
 @pytest.mark.timeout(300)  # the machine measures one job at a time, and others may be waiting too
 def test_a_job_outlives_a_killed_server_and_answers_every_question(project: Path, server: PostgresServer) -> None:

@@ -96,6 +96,7 @@ def test_submit_and_wait_is_run_on_a_head_of_our_own(project: Project) -> None:
     assert f"qsearch export {status['job']}/best" in done.stderr
 
 
+@pytest.mark.slow
 def test_jobs_take_turns_and_whatever_is_killed_can_be_gone_on_with(project: Project) -> None:
     first = project.told("submit", "mine.yaml")
     assert first["driven"]

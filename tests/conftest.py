@@ -13,5 +13,9 @@ def postgres() -> PostgresServer:
     return shared_server()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="slow tests that repeat something repeat it most often")
+
+
 def pytest_unconfigure() -> None:
     stop_shared()

@@ -15,8 +15,12 @@ from types import TracebackType
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import DataError, WorkFailed
 from qsearch.measure import wire
+from workers.bounds import bound
 from workers.crashes import CRASHES
+from workers.deadline import within
+from workers.offspring import end_child, now_ours
 from workers.oom import kernel_oom_kills
+from workers.own_folder import make_own_folder, remove_own_folder
 
 CHILD = Path(__file__).with_name("child.py")
 #: How much of a child's stderr is kept, bytes; the rest of a flood is read and dropped.
@@ -27,7 +31,9 @@ _GRACE_S = 5.0
 
 
 class ChildProcess:
-    """One child in a process group of its own. Use as a context manager: leaving it kills the group.
+    """One child in a session of its own. Use as a context manager: leaving it kills whatever it has started.
+
+    Its memory is limited to what is free (`workers.bounds`); its temporary files go with it.
 
     NOTE: stderr is only read while an answer is awaited. An arm that is not on turn and writes a flood
     is stopped by the full pipe, which is right: it has no business running.
@@ -50,19 +56,23 @@ class ChildProcess:
         """
         self._name, self._said, self._tail = name, b"", b""
         self._ooms = kernel_oom_kills()
+        self._folder = make_own_folder()
         try:
             self._process = subprocess.Popen(
-                [python, "-I", str(CHILD)],
+                [python, "-I", "-X", "faulthandler", str(CHILD)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=_environment(threads),
+                env=_environment(threads, self._folder),
                 pass_fds=tuple(inherit),
                 start_new_session=True,
                 bufsize=0,
             )
         except OSError as error:
+            remove_own_folder(self._folder)
             raise WorkFailed(Cause.INFRA, f"cannot start {python}: {error.strerror}") from error
+        now_ours(self._process)
+        bound(self._process.pid)
         self._pipes = selectors.DefaultSelector()
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
@@ -85,6 +95,8 @@ class ChildProcess:
                 self._process.stdin.write(wire.encode(message))
         except BrokenPipeError:
             pass  # it is dead; reading says how
+        # never beyond the end of the work that this is a part of
+        deadline_s = within(deadline_s)
         line = self._line(time.monotonic() + deadline_s, deadline_s)
         try:
             answer = wire.decode(line)
@@ -97,14 +109,13 @@ class ChildProcess:
 
     def close(self) -> None:
         """Kill the child and everything it started; idempotent."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        end_child(self._process)
         self._pipes.close()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+        remove_own_folder(self._folder)
 
     def __enter__(self) -> ChildProcess:
         return self
@@ -117,7 +128,7 @@ class ChildProcess:
             left = until - time.monotonic()
             if left <= 0:
                 raise WorkFailed(
-                    Cause.TIMEOUT, f"{self._name} gave no answer in {allowed_s:g} s and was killed", self._words()
+                    Cause.TIMEOUT, f"{self._name} gave no answer in {allowed_s:.3g} s and was killed", self._words()
                 )
             if len(self._said) > wire.LONGEST_LINE:
                 raise WorkFailed(Cause.INFRA, f"{self._name} wrote something else than answers", self._words())
@@ -170,8 +181,9 @@ class ChildProcess:
         return self._tail.decode(errors="replace").strip()
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment(threads: int, folder: str) -> dict[str, str]:
     """The parent's, without what would change Python, and with thread counts as the target asks."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     wanted = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    return {**kept, **dict.fromkeys(wanted, str(threads)), "OMP_WAIT_POLICY": "PASSIVE"}
+    own = {"TMPDIR": folder} if folder else {}
+    return {**kept, **own, **dict.fromkeys(wanted, str(threads)), "OMP_WAIT_POLICY": "PASSIVE"}

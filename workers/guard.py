@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 
+from workers.own_folder import remove_folders_of
 from workers.tree import MARK, end_family
 
 
@@ -40,6 +42,8 @@ _ENDS: list[int] = []
 
 def _watch(worker: int, lifeline: int, death: int) -> None:
     os.setsid()
+    # told with the whole family to end, it does so after the others and their files
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # a copy of the worker's stdout would keep its parent from seeing the end of it
     low, high = sorted((lifeline, death))
     os.closerange(0, low)
@@ -51,4 +55,6 @@ def _watch(worker: int, lifeline: int, death: int) -> None:
         poll.register(line, 0)
     while not poll.poll():
         continue
-    end_family(worker, os.environ.get(MARK, ""), grace_s=0.0, spare=(os.getpid(),))
+    mark = os.environ.get(MARK, "")
+    end_family(worker, mark, grace_s=0.0, spare=(os.getpid(),))
+    remove_folders_of(mark)

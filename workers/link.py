@@ -20,6 +20,7 @@ from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import DataError, Unreachable, UsageError
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.work import Outcome, Work
+from workers.crashes import CRASHES
 from workers.oom import kernel_oom_kills
 from workers.pipes import PipedProcess
 from workers.tree import MARK
@@ -29,8 +30,10 @@ from workers.wire import WorkerOptions, failed, read_hello, read_outcome, write_
 STARTS = 3
 #: seconds a worker has for its hello
 START_S = 60.0
-#: seconds between SIGTERM and SIGKILL
-GRACE_S = 2.0
+#: seconds that a worker has, after the deadline of its work, to say what it ended for it; then it is killed
+OVERTIME_S = 1.5
+#: seconds between SIGTERM and SIGKILL; a worker that is late has had its time
+GRACE_S, LATE_GRACE_S = 2.0, 0.5
 
 
 class WorkerLink:
@@ -132,7 +135,7 @@ class WorkerLink:
         if not self._process.flush():
             return 0.05
         if self._busy is not None:
-            return max(0.0, self._sent_at + self._busy.deadline_s - self._clock())
+            return max(0.0, self._sent_at + self._busy.deadline_s + OVERTIME_S - self._clock())
         return max(0.0, self._sent_at + START_S - self._clock()) if self._slot is None else 3600.0
 
     def stop(self, cause: Cause = Cause.CANCELLED, message: str = "cancelled") -> Outcome | None:
@@ -188,9 +191,9 @@ class WorkerLink:
 
     def _overdue(self) -> Outcome | None:
         passed = self._clock() - self._sent_at
-        if self._busy is not None and passed >= self._busy.deadline_s:
+        if self._busy is not None and passed >= self._busy.deadline_s + OVERTIME_S:
             late = f"not finished within {self._busy.deadline_s:g} s; killed with everything it had started"
-            return self._end_work(Cause.TIMEOUT, late)
+            return self._end_work(Cause.TIMEOUT, late, LATE_GRACE_S)
         if self._slot is None and passed >= START_S:
             return self._died(f"said nothing within {START_S:g} s")
         return None
@@ -211,12 +214,13 @@ class WorkerLink:
             return None
         if status == -signal.SIGKILL and self._oom_kills() > self._oom_before:
             return self._end_work(Cause.OUT_OF_MEMORY, "the kernel killed the worker for memory")
-        return self._end_work(Cause.INFRA, f"the worker {how}")
+        cause = Cause.NATIVE_CRASH if -status in CRASHES else Cause.INFRA
+        return self._end_work(cause, f"the worker {how}")
 
-    def _end_work(self, cause: Cause, message: str) -> Outcome | None:
+    def _end_work(self, cause: Cause, message: str, grace_s: float = GRACE_S) -> Outcome | None:
         """The running work's outcome; its worker and everything it started is dead, a new one starts."""
         work, slot = self._busy, self._slot
-        self._kill()
+        self._kill(grace_s)
         tail, seconds = self._process.tail(), self._clock() - self._sent_at
         self._restart()
         if work is None:
@@ -237,10 +241,10 @@ class WorkerLink:
         self._busy = self._slot = None
         self._kill()
 
-    def _kill(self) -> int:
+    def _kill(self, grace_s: float = GRACE_S) -> int:
         """End the process and its family; its exit status."""
         try:
-            return self._process.end(GRACE_S)
+            return self._process.end(grace_s)
         except TimeoutError as error:
             # stuck in the kernel; a second measurement beside it would be worthless
             self._broken = f"{error}: the machine must be looked at"

@@ -66,7 +66,7 @@ def prepare(order: PrepareOrder, scratch: Path, deadline_s: float) -> Prepared:
             weight_bits=7 if saturates(machine) and not exact else 8,
         )
     prepared_s = time.monotonic() - started
-    reference, predicted = _reference(order, out, model.inspection.layers, scratch, deadline_s)
+    reference, predicted, scoring_s = _reference(order, out, model.inspection.layers, scratch, deadline_s)
     _write_latency_samples(order, out, predicted.seconds)
     return Prepared(
         digest=model.digest,
@@ -76,7 +76,12 @@ def prepare(order: PrepareOrder, scratch: Path, deadline_s: float) -> Prepared:
         circumstances=predicted.circumstances,
         reference=reference,
         notes=model.notes,
-        seconds={**model.seconds, "prepare": prepared_s, "reference": time.monotonic() - started - prepared_s},
+        seconds={
+            **model.seconds,
+            "prepare": prepared_s,
+            "reference": time.monotonic() - started - prepared_s - scoring_s,
+            "score": scoring_s,
+        },
     )
 
 
@@ -116,16 +121,18 @@ def _write_latency_samples(order: PrepareOrder, out: Path, split_s: float) -> No
 
 def _reference(
     order: PrepareOrder, prepared: Path, layers: tuple[Layer, ...], scratch: Path, deadline_s: float
-) -> tuple[Accuracy, Predicted]:
+) -> tuple[Accuracy, Predicted, float]:
     samples = split_file(Path(order.splits), "search", order.target.batch)
     fp32 = assemble(prepared, all_fp32(layers), scratch / "fp32")
     outputs = prepared / "reference.npz"
     predicted = predict(fp32.path, order.target, samples, outputs, deadline_s=deadline_s, lock=machine_lock())
+    started = time.monotonic()
     scores = score_split(order.materialized, order.folder, samples, outputs, outputs, scratch)
+    scoring_s = time.monotonic() - started
     reference = accuracy(scores, order.materialized, "search", None)
     if reference.higher_is_better and reference.score <= 0:
         raise DataError(
             f"fp32 itself scores {reference.score:g} {reference.metric} on {reference.n} search samples",
             "Check the labels: do they number the classes as the model's outputs do, in the samples' order?",
         )
-    return reference, predicted
+    return reference, predicted, scoring_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,11 @@ from workers.talk import TalkingChild
 
 
 class UserCode:
-    """The child that runs the user's code; started when first needed, again after it died."""
+    """The child that runs the user's code; started when first needed, again after a request that failed.
+
+    NOTE: what failed may have left threads, half-changed modules and another folder behind, and the next
+    candidate must be scored by what scored the last one.
+    """
 
     def __init__(self) -> None:
         self._child: TalkingChild | None = None
@@ -30,16 +35,17 @@ class UserCode:
         """One request, one answer.
 
         Raises:
-            TaskError: the user's code raised; the message says what and where.
-            WorkFailed: TIMEOUT or NATIVE_CRASH of the child.
+            WorkFailed: USER_ERROR, the user's code raised, and the message says what and where; or
+                TIMEOUT, NATIVE_CRASH, OUT_OF_MEMORY of its child.
         """
         if self._child is None or not self._child.alive:
             self._child = TalkingChild("workers.user_code", cwd=str(request.get("folder") or "."))
-        answer = self._child.ask(request, deadline_s)
+        what = f"the task's code {request.get('score') or request.get('task') or ''}".strip()
+        answer = self._child.ask(request, deadline_s, what)
         if "error" in answer:
-            raise WorkFailed(
-                Cause.USER_ERROR, f"the task's code failed: {answer['error']}", str(answer.get("tail", ""))
-            )
+            self._child.close()
+            cause = Cause.OUT_OF_MEMORY if answer.get("memory") else Cause.USER_ERROR
+            raise WorkFailed(cause, f"{what} failed: {answer['error']}", str(answer.get("tail", "")))
         return answer
 
     def close(self) -> None:
@@ -48,6 +54,8 @@ class UserCode:
             self._child.close()
 
 
+#: longest that a scoring function may take whose time on fp32 nobody knows, seconds
+LONGEST_S = 3600.0
 #: one per worker process
 user_code = UserCode()
 
@@ -58,7 +66,14 @@ def is_builtin(score: str) -> bool:
 
 
 def score_split(
-    materialized: Materialized, folder: str, samples: Path, outputs: Path, reference_outputs: Path | None, scratch: Path
+    materialized: Materialized,
+    folder: str,
+    samples: Path,
+    outputs: Path,
+    reference_outputs: Path | None,
+    scratch: Path,
+    *,
+    patience_s: float = LONGEST_S,
 ) -> Scores:
     """Per-sample outcomes of one arm on one split.
 
@@ -67,6 +82,10 @@ def score_split(
         outputs: what `predict` wrote.
         reference_outputs: fp32's outputs on the same split, for metrics of fidelity.
         scratch: where the child may write.
+        patience_s: how long the user's function may take; the end of the work under way comes first.
+
+    Raises:
+        WorkFailed: what became of the user's function; see `UserCode.ask`.
     """
     if is_builtin(materialized.score):
         reference = None if reference_outputs is None else read_outputs(reference_outputs)
@@ -74,10 +93,16 @@ def score_split(
     out = scratch / f"{outputs.stem}-scores.npz"
     request: dict[str, object] = {"do": "score", "score": materialized.score, "folder": folder}
     request |= {"samples": str(samples), "outputs": str(outputs), "out": str(out)}
-    user_code.ask(request, deadline_s=300)
-    with np.load(out, allow_pickle=False) as found:
-        weights = found["weights"]
-        return Scores(outcomes=found["outcomes"], weights=weights if len(weights) else None)
+    user_code.ask(request, patience_s)
+    try:
+        with np.load(out, allow_pickle=False) as found:
+            weights = found["weights"]
+            return Scores(outcomes=found["outcomes"], weights=weights if len(weights) else None)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        # written in the user's process, where numpy may be what the user's code has made of it
+        raise TaskError(f"{materialized.score} left no outcomes that can be read: {error}") from error
+    finally:
+        out.unlink(missing_ok=True)
 
 
 def accuracy(scores: Scores, materialized: Materialized, split: str, reference: Accuracy | None) -> Accuracy:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import WorkFailed
+from workers.deadline import within
 
 #: how long heavy work waits for somebody else's measurement; a final sitting takes five minutes
 LOCK_WAIT_S = 900.0
@@ -66,7 +67,7 @@ def slot_lock(
     except OSError as error:
         raise WorkFailed(Cause.INFRA, f"cannot open the machine's lock {path}: {error.strerror}") from error
     try:
-        _wait(handle, path, exclusive, clock() + timeout_s, (clock, sleep))
+        _wait(handle, path, exclusive, clock() + within(timeout_s), (clock, sleep))
         if exclusive:
             os.ftruncate(handle, 0)
             os.pwrite(handle, str(os.getpid()).encode(), 0)

@@ -42,10 +42,17 @@ def write_splits(task: Task, batches: Sequence[int], out: Path) -> str:
 
 
 def _check(name: str, split: Split) -> None:
-    if not split.samples:
+    if not isinstance(split, Split) or not (
+        hasattr(split.samples, "__len__") and hasattr(split.samples, "__getitem__")
+    ):
+        found = type(split.samples if isinstance(split, Split) else split).__name__
+        raise TaskError(f"the {name} split holds a {found}; expected Split(samples=[...])")
+    if not len(split.samples):
         raise TaskError(f"the {name} split has no samples; every split needs at least one")
-    inputs = set(split.samples[0])
+    inputs = set(split.samples[0]) if isinstance(split.samples[0], Mapping) else set()
     for i, sample in enumerate(split.samples):
+        if not isinstance(sample, Mapping):
+            raise TaskError(f"{name} sample {i} is a {type(sample).__name__}; expected input name → array")
         if set(sample) != inputs:
             raise TaskError(f"{name} sample {i} has the inputs {sorted(sample)}; sample 0 has {sorted(inputs)}")
         for key, value in sample.items():

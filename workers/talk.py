@@ -5,26 +5,37 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import WorkFailed
+from workers.bounds import bound, limit_memory
 from workers.crashes import CRASHES
+from workers.deadline import within
+from workers.offspring import end_child, hold, now_ours, release
 from workers.oom import kernel_oom_kills
+from workers.own_folder import make_own_folder, remove_own_folder
 from workers.tree import MARK
 
 #: longest answer accepted, bytes; user code must not fill the worker's memory through the pipe
 MAX_ANSWER = 4 << 20
+#: how much of a child's stderr is kept, bytes; the rest of a flood is read and dropped
+_TAIL = 4000
+_CHUNK = 1 << 16
+#: after its last word a child gets so long to end by itself, seconds
+_GRACE_S = 1.0
 
 
 class TalkingChild:
-    """`python -m MODULE` in a process group of its own; killed with everything it started.
+    """`python -m MODULE` in a session of its own; killed with everything it started.
+
+    It runs while it is asked and is stopped in between, with what it has started: a thread that goes on
+    after its answer would run beside a measurement. Whoever has left it by then, as daemons do, is ended.
 
     NOTE: `-P`, because without it a `numpy` or `workers` in `cwd` would be imported instead of the
     installed one, before the child has said its first word.
@@ -40,102 +51,157 @@ class TalkingChild:
 
     def __init__(self, module: str, *, cwd: str, oom_kills: Callable[[], int] = kernel_oom_kills) -> None:
         self._oom_kills = oom_kills
-        self._oom_before = 0
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        self._oom_before = self._asked = 0
+        self._said, self._tail = b"", b""
+        self._folder = make_own_folder()
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-X", "faulthandler", "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._stderr,
+                stderr=subprocess.PIPE,
                 cwd=cwd,
-                env=_environment(),
+                env=_environment(self._folder),
                 start_new_session=True,
+                bufsize=0,
             )
         except OSError as error:
-            self._stderr.close()
+            remove_own_folder(self._folder)
             raise WorkFailed(Cause.INFRA, f"no process can be started in {cwd}: {error.strerror}") from error
+        now_ours(self._process)
+        bound(self._process.pid)
+        self._pipes = selectors.DefaultSelector()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                os.set_blocking(pipe.fileno(), False)
+                self._pipes.register(pipe, selectors.EVENT_READ)
+
+    @property
+    def pid(self) -> int:
+        """Number of the process, which is also the number of its session."""
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
         """Whether it can still be asked."""
         return self._process.poll() is None
 
-    def ask(self, request: dict[str, object], deadline_s: float) -> dict[str, object]:
-        """One request, one answer.
+    def ask(self, request: dict[str, object], deadline_s: float, what: str = "the task's code") -> dict[str, object]:
+        """One request, one answer. A child that failed to answer is closed.
+
+        Args:
+            request: gets an `id`, which the answer must repeat.
+            deadline_s: for the answer; less where the work under way has less time left.
+            what: whose answer it is, for messages.
 
         Raises:
-            WorkFailed: TIMEOUT after deadline_s (the child is killed). When it died: OUT_OF_MEMORY where
-                the kernel counted one more kill for memory, NATIVE_CRASH by a signal of its own code's,
-                INFRA by anybody else's, USER_ERROR when it ended by itself.
+            WorkFailed: TIMEOUT after deadline_s. When it died: OUT_OF_MEMORY where the kernel counted
+                one more kill for memory or its last words say so, NATIVE_CRASH by a signal of its own
+                code's, INFRA by anybody else's, USER_ERROR when it ended by itself or answered nonsense.
         """
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
-            raise WorkFailed(Cause.INFRA, "the child has no pipes")
+        self._asked += 1
+        self._tail = b""
         self._oom_before = self._oom_kills()
+        limit_memory(self._process.pid)
+        release(self._process)
         try:
-            stdin.write(json.dumps(request).encode() + b"\n")
-            stdin.flush()
-        except BrokenPipeError as error:
-            raise self._death() from error
-        line = self._read_line(stdout.fileno(), time.monotonic() + deadline_s, deadline_s)
-        answer = json.loads(line)
-        if not isinstance(answer, dict):
-            raise WorkFailed(Cause.INFRA, f"the child answered {str(answer)[:80]!r}; expected an object")
+            if self._process.stdin is not None:
+                self._process.stdin.write(json.dumps({**request, "id": self._asked}).encode() + b"\n")
+        except BrokenPipeError:
+            pass  # it is dead; reading says how
+        try:
+            answer = self._answer(within(deadline_s), what)
+        except WorkFailed:
+            self.close()
+            raise
+        hold(self._process)
         return answer
 
     def close(self) -> None:
-        """Kill the child and its group; idempotent."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+        """Kill the child and everything it started; idempotent."""
+        end_child(self._process)
+        self._pipes.close()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
-                # what was not sent any more is flushed by closing, into a pipe that nobody reads
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-        self._stderr.close()
+        remove_own_folder(self._folder)
 
-    def _read_line(self, descriptor: int, until: float, deadline_s: float) -> bytes:
-        received = b""
-        while not received.endswith(b"\n"):
-            ready, _, _ = select.select([descriptor], [], [], max(0.0, until - time.monotonic()))
-            if not ready:
-                tail = self._tail()
-                self.close()
-                raise WorkFailed(Cause.TIMEOUT, f"the task's code did not answer within {deadline_s:.0f} s", tail)
-            chunk = os.read(descriptor, 1 << 16)
-            if not chunk:
-                raise self._death()
-            received += chunk
-            if len(received) > MAX_ANSWER:
-                self.close()
-                raise WorkFailed(Cause.USER_ERROR, f"the task's code answered more than {MAX_ANSWER >> 20} MiB")
-        return received
+    def _answer(self, allowed_s: float, what: str) -> dict[str, object]:
+        line = self._line(allowed_s, what)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict) or answer.pop("id", 0) != self._asked:
+            # what it imports can reach the pipe, and a fork of it answers too
+            raise self._failed(Cause.USER_ERROR, f"{what} wrote {line[:80]!r} in place of an answer")
+        return answer
 
-    def _death(self) -> WorkFailed:
-        code = self._process.wait()
-        tail = self._tail()
-        self.close()
+    def _line(self, allowed_s: float, what: str) -> bytes:
+        until = time.monotonic() + allowed_s
+        while b"\n" not in self._said:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise self._failed(Cause.TIMEOUT, f"{what} did not answer within {allowed_s:.3g} s")
+            if len(self._said) > MAX_ANSWER:
+                raise self._failed(Cause.USER_ERROR, f"{what} answered more than {MAX_ANSWER >> 20} MiB")
+            for key, _ in self._pipes.select(left):
+                if not self._take(key) and key.fileobj is self._process.stdout:
+                    raise self._death(what)
+        line, _, self._said = self._said.partition(b"\n")
+        return line
+
+    def _take(self, key: selectors.SelectorKey) -> bool:
+        """Read what is there; False at the end of the pipe, which is then no longer watched."""
+        try:
+            chunk = os.read(key.fd, _CHUNK)
+        except BlockingIOError:
+            return True
+        if key.fileobj is self._process.stdout:
+            self._said += chunk
+        else:
+            self._tail = (self._tail + chunk)[-_TAIL:]
+        if not chunk:
+            self._pipes.unregister(key.fileobj)
+        return bool(chunk)
+
+    def _drain(self, allowed_s: float) -> None:
+        """Read the rest of stderr: bounded in time, because a grandchild may hold the pipe open."""
+        until = time.monotonic() + allowed_s
+        while (left := until - time.monotonic()) > 0 and self._pipes.get_map():
+            for key, _ in self._pipes.select(min(left, 0.05)):
+                self._take(key)
+            if not self.alive:
+                until = min(until, time.monotonic() + 0.2)
+
+    def _death(self, what: str) -> WorkFailed:
+        self._drain(_GRACE_S)
+        try:
+            # its pipes close a moment before it can be reaped
+            code = self._process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            return self._failed(Cause.USER_ERROR, f"{what} closed the pipe for answers and went on")
         cause, how = self._cause(code)
-        return WorkFailed(cause, f"the process that runs the task's code {how}", tail)
+        return self._failed(cause, f"the process that runs {what} {how}")
 
     def _cause(self, code: int) -> tuple[Cause, str]:
-        if code >= 0:
-            return Cause.USER_ERROR, f"exited with {code}"
+        names = {number.value: number.name for number in signal.Signals}
+        how = f"exited with {code}" if code >= 0 else f"was killed by {names.get(-code, f'signal {-code}')}"
         if code == -signal.SIGKILL and self._oom_kills() > self._oom_before:
             return Cause.OUT_OF_MEMORY, "was killed by the kernel for memory"
-        names = {number.value: number.name for number in signal.Signals}
-        cause = Cause.NATIVE_CRASH if -code in CRASHES else Cause.INFRA
-        return cause, f"was killed by {names.get(-code, f'signal {-code}')}"
+        if code != -signal.SIGKILL and (b"bad_alloc" in self._tail or b"MemoryError" in self._tail):
+            return Cause.OUT_OF_MEMORY, f"{how} for lack of memory"
+        if code >= 0:
+            return Cause.USER_ERROR, how
+        return (Cause.NATIVE_CRASH if -code in CRASHES else Cause.INFRA), how
 
-    def _tail(self) -> str:
-        size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - 4000))
-        return self._stderr.read().decode(errors="replace")
+    def _failed(self, cause: Cause, message: str) -> WorkFailed:
+        return WorkFailed(cause, message, self._tail.decode(errors="replace").strip())
 
 
-def _environment() -> dict[str, str]:
+def _environment(folder: str) -> dict[str, str]:
     """Ours without what concerns QSearch and Ray: both hold secrets, and neither is user code's business."""
     # the mark stays: by it a worker's guard finds what the user's code has started
-    return {n: v for n, v in os.environ.items() if n == MARK or not n.startswith(("QSEARCH_", "RAY_"))}
+    kept = {n: v for n, v in os.environ.items() if n == MARK or not n.startswith(("QSEARCH_", "RAY_"))}
+    return {**kept, "TMPDIR": folder} if folder else kept

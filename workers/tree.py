@@ -54,6 +54,8 @@ def _signal_all(leader: int, mark: str, spared: set[int], number: int, patience_
         for process in left - told:
             try:
                 process.send_signal(number)
+                if number == signal.SIGTERM:
+                    process.send_signal(signal.SIGCONT)  # a stopped process would never hear of it
             except psutil.NoSuchProcess:
                 continue
         told |= left

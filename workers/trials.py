@@ -24,6 +24,12 @@ from workers.splits import split_file
 #: name of the reference arm in every sitting
 REFERENCE = "fp32"
 CANDIDATE = "candidate"
+#: how long one part of a trial may say nothing, by what fp32 took for all of the search split: loading and warming
+#: up an arm, and (a slow kernel can be fifty times fp32's) running or scoring the split. Beyond that it hangs.
+ARM_S, ARM_SHARE = 30.0, 20.0
+SPLIT_S, SPLIT_SHARE = 60.0, 50.0
+#: the same where nobody has measured fp32
+UNKNOWN_ARM_S, UNKNOWN_SCORING_S = 120.0, 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,22 @@ class Bench:
     materialized: Materialized
     folder: str
     target: Target
+    #: seconds that fp32 took for the search split, and for its scores; 0 = not known
+    fp32_s: float = 0.0
+    scoring_s: float = 0.0
+
+    @property
+    def arm_patience_s(self) -> float:
+        """How long an arm of a sitting may say nothing."""
+        return ARM_S + ARM_SHARE * self.fp32_s if self.fp32_s else UNKNOWN_ARM_S
+
+    def patience_s(self, split: str, deadline_s: float) -> float:
+        """How long running a split may take; only the search split's time is known."""
+        return min(deadline_s, SPLIT_S + SPLIT_SHARE * self.fp32_s) if self.fp32_s and split == "search" else deadline_s
+
+    def scoring_patience_s(self, deadline_s: float) -> float:
+        """How long scoring a split may take."""
+        return SPLIT_S + SPLIT_SHARE * self.scoring_s if self.scoring_s else max(UNKNOWN_SCORING_S, deadline_s)
 
     def arm(self, name: str, model: Assembled) -> Arm:
         """The model as an arm over the job's latency samples."""
@@ -57,8 +79,12 @@ class Bench:
     ) -> tuple[Accuracy, Predicted]:
         """Run a split through a model in a child and score it; `reference_outputs` None = it is fp32."""
         samples = split_file(self.splits, split, self.target.batch)
-        predicted = predict(model, self.target, samples, out, deadline_s=deadline_s, lock=machine_lock())
-        scores = score_split(self.materialized, self.folder, samples, out, reference_outputs or out, out.parent)
+        patience_s = self.patience_s(split, deadline_s)
+        predicted = predict(model, self.target, samples, out, deadline_s=patience_s, lock=machine_lock())
+        patience_s = self.scoring_patience_s(deadline_s)
+        scores = score_split(
+            self.materialized, self.folder, samples, out, reference_outputs or out, out.parent, patience_s=patience_s
+        )
         return accuracy(scores, self.materialized, split, reference), predicted
 
 
@@ -70,6 +96,8 @@ def bench_of(order: TrialOrder | FinalOrder) -> Bench:
         materialized=order.materialized,
         folder=order.folder,
         target=order.target,
+        fp32_s=order.fp32_s if isinstance(order, TrialOrder) else 0.0,
+        scoring_s=order.scoring_s if isinstance(order, TrialOrder) else 0.0,
     )
 
 
@@ -102,7 +130,7 @@ def measure(  # noqa: PLR0913, PLR0917 - what a trial is made of; a record of th
     """Sit a model file against fp32 and score it on the search split."""
     clock = time.monotonic()
     arms = [bench.arm(REFERENCE, fp32), bench.arm(CANDIDATE, model)]
-    sitting = ChildMeter(lock=machine_lock()).sit(arms, tier, seed=seed)
+    sitting = ChildMeter(lock=machine_lock(), patience_s=bench.arm_patience_s).sit(arms, tier, seed=seed)
     sat_s = time.monotonic() - clock
     # fp32's own drop is 0 by identity, not an estimate
     scored, predicted = bench.score(

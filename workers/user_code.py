@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -23,27 +24,41 @@ from typing import Any
 
 import numpy as np
 
-from qsearch.contracts.errors import TaskError
-from qsearch.contracts.task import Scores, Task
+from qsearch.contracts.errors import QSearchError, TaskError
+from qsearch.contracts.task import Array, Scores, Task
 from qsearch.measure.samples import read_samples
 from workers.sitting import read_outputs
 from workers.splits import write_splits
 from workers.stdout import guarded_stdout
 
+# held here: what user code makes of `json` and `traceback` concerns nobody else
+_read, _write, _trace = json.loads, json.dumps, traceback.format_exc
+#: longest message taken over from what user code raised, characters
+_LONGEST = 2000
+
 
 def main() -> None:
     """Serve requests until stdin closes."""
-    answers = guarded_stdout()
+    answers, me, here = guarded_stdout(), os.getpid(), os.getcwd()
     for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            answer = _DEEDS[request["do"]](request)
-        except KeyboardInterrupt:
-            return
-        except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
-            answer = {"error": _story(error, request.get("folder", "")), "tail": traceback.format_exc()[-4000:]}
-        answers.write(json.dumps(answer) + "\n")
+        request = _read(line)
+        # user code may have gone elsewhere with the last one
+        os.chdir(here)
+        answer = _write({**_answered(request), "id": request["id"]})
+        if os.getpid() != me:
+            os._exit(0)  # a fork of the user's that came back from the function: one answer is enough
+        answers.write(answer + "\n")
         answers.flush()
+
+
+def _answered(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        answer = _DEEDS[request["do"]](request)
+        _write(answer)
+    except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
+        memory = isinstance(error, MemoryError)
+        return {"error": _story(error, request.get("folder", "")), "tail": _trace()[-4000:], "memory": memory}
+    return answer
 
 
 def materialize(request: dict[str, Any]) -> dict[str, Any]:
@@ -67,16 +82,41 @@ def score(request: dict[str, Any]) -> dict[str, Any]:
     outputs = read_outputs(Path(request["outputs"]))
     scores = function(outputs, read_samples(Path(request["samples"])).labels)
     if not isinstance(scores, Scores):
-        scores = Scores(outcomes=np.asarray(scores, dtype=np.float64))
-    outcomes = np.asarray(scores.outcomes, dtype=np.float64)
-    if outcomes.ndim != 1 or not len(outcomes):
-        raise TaskError(f"{request['score']} returned outcomes of shape {outcomes.shape}; expected [m], m ≥ 1")
-    weights = np.ones(0) if scores.weights is None else np.asarray(scores.weights, dtype=np.float64)
+        scores = Scores(outcomes=scores)
+    outcomes = _numbers(scores.outcomes, request["score"], "outcomes")
+    if not np.isfinite(outcomes).all() and _finite(outputs):
+        # where the model's own outputs are not finite, its scores need not be: that is the model's fault
+        first = int(np.flatnonzero(~np.isfinite(outcomes))[0])
+        raise TaskError(
+            f"{request['score']} returned outcomes that are not finite, number {first} is {outcomes[first]}, "
+            "for outputs that all are"
+        )
+    weights = np.ones(0) if scores.weights is None else _numbers(scores.weights, request["score"], "weights")
     np.savez(request["out"], outcomes=outcomes, weights=weights)
     return {"n": len(outcomes)}
 
 
 _DEEDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"materialize": materialize, "score": score}
+
+
+def _numbers(values: Any, function: str, what: str) -> Array:
+    """Float64 [m], m ≥ 1, of what the user's function returned."""
+    try:
+        found = np.asarray(values)
+        if found.dtype.kind not in "biuf":
+            raise TaskError(
+                f"{function} returned {what} of {type(values).__name__} ({found.dtype}); expected numbers [m]"
+            )
+    except ValueError as error:
+        raise TaskError(f"{function} returned {what} that are no array: {error}") from error
+    if found.ndim != 1 or not len(found):
+        raise TaskError(f"{function} returned {what} of shape {found.shape}; expected [m], m ≥ 1")
+    return found.astype(np.float64)
+
+
+def _finite(outputs: dict[str, list[Array]]) -> bool:
+    floats = (array for arrays in outputs.values() for array in arrays if array.dtype.kind == "f")
+    return all(bool(np.isfinite(array).all()) for array in floats)
 
 
 def _named(name: str, folder: str) -> Callable[..., Any]:
@@ -104,12 +144,16 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 def _story(error: BaseException, folder: str) -> str:
     """One line: what was raised and where in the user's code."""
-    if isinstance(error, TaskError):
+    if isinstance(error, QSearchError):
         return error.message
     frames = traceback.extract_tb(error.__traceback__)
     mine = [f for f in frames if folder and f.filename.startswith(folder)] or frames
     where = f" at {Path(mine[-1].filename).name}:{mine[-1].lineno}" if mine else ""
-    return f"{type(error).__name__}: {error}{where}"
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - user code's own __str__
+        said = "(its words cannot be read)"
+    return f"{type(error).__name__}: {said[:_LONGEST]}{where}"
 
 
 if __name__ == "__main__":

@@ -37,7 +37,10 @@ from qsearch.contracts.errors import (
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.work import WORK_TYPES, Outcome, Work, WorkResult
 from qsearch.measure.full_disk import full_disk_named, temporary_folder
+from workers.bounds import limit_memory
+from workers.deadline import deadline
 from workers.guard import start_guard
+from workers.offspring import adopt_orphans, end_orphans
 from workers.stdout import guarded_stdout
 from workers.wire import failed, read_work, write_hello, write_outcome
 
@@ -80,7 +83,8 @@ def serve(work: Work, performer: str, host: str) -> Outcome:
     """Perform one piece of work; whatever it raises becomes the outcome's cause."""
     started = time.monotonic()
     try:
-        with full_disk_named(Path(work.scratch), temporary_folder()):
+        limit_memory(os.getpid())
+        with deadline(work.deadline_s), full_disk_named(Path(work.scratch), temporary_folder()):
             Path(work.scratch).mkdir(parents=True, exist_ok=True)
             result = _resolve(performer)(work)
         outcome = Outcome(kind=work.kind, key=work.key, token=work.token, result=result)
@@ -95,6 +99,7 @@ def serve(work: Work, performer: str, host: str) -> Outcome:
         outcome = failed(work, Cause.OUT_OF_MEMORY, f"the worker ran out of memory: {error}", traceback.format_exc())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a bug of ours must come back as an outcome, not silence
         outcome = failed(work, Cause.INFRA, f"{type(error).__name__}: {error}", traceback.format_exc())
+    end_orphans()
     return replace(outcome, host=host, seconds=time.monotonic() - started)
 
 
@@ -146,6 +151,7 @@ def _orders() -> queue.SimpleQueue[str]:
     os.dup2(empty, 0)
     os.close(empty)
     start_guard(source.fileno())
+    adopt_orphans()
     threading.Thread(target=_listen, args=(source, orders), daemon=True).start()
     return orders
 

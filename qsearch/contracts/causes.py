@@ -10,13 +10,13 @@ class Cause(StrEnum):
 
     #: the worker, its machine or the connection died, or somebody killed a child; says nothing about the candidate
     INFRA = "infra"
-    #: the measuring child died by a signal, in native code
+    #: a child died by a signal, in native code; or the worker itself, which reads models
     NATIVE_CRASH = "native-crash"
-    #: the child was killed, or refused, for memory
+    #: a child was killed, or refused, for memory; it may take what is free, and no more
     OUT_OF_MEMORY = "out-of-memory"
-    #: the deadline passed; the child was killed
+    #: a deadline passed, the work's own or that of one part of it; the child was killed
     TIMEOUT = "timeout"
-    #: the user's own code raised
+    #: the user's own code raised, returned something else than outcomes or samples, or ended its process
     USER_ERROR = "user-error"
     #: the runtime refused the model, or the outputs are NaN or of another shape
     BAD_MODEL = "bad-model"

@@ -144,6 +144,10 @@ class TrialOrder:
     reference: Accuracy
     #: decides which arm starts and which loads first; equal seeds give equal schedules
     seed: int
+    #: seconds that fp32 took for the search split, its child's start included, and that its outputs took to be
+    #: scored: by them a candidate that hangs is known before the deadline; 0 = not known
+    fp32_s: float = 0.0
+    scoring_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,7 +318,8 @@ class Work:
     order: Order
     #: absolute folder that the worker may write into; made by the worker when absent
     scratch: str
-    #: seconds after which the worker is killed and the outcome is a TIMEOUT
+    #: seconds after which what runs for it is killed and the outcome is a TIMEOUT; a worker that does not see
+    #: to that itself is killed a moment later
     deadline_s: float
     #: attempts of this piece that failed before; fewer than tokens, because a killed driver's is no failure
     failures: int = 0

@@ -203,6 +203,7 @@ class Driver:
         token = self._ledger.start(self._lease, number)
         self._tokens[number] = token
         reference_s = ready.prepared.seconds.get("reference", 1.0)
+        scoring_s = ready.prepared.seconds.get("score", 0.0)
         key = _key(job, number)
         work = Work(
             kind=WorkKind.TRIAL,
@@ -212,7 +213,7 @@ class Driver:
             scratch=str(self._trial_folder(number, token)),
             # a slow kernel can be fifty times fp32's; beyond that the candidate has answered. What it may
             # wait for the machine's lock is no fault of its own.
-            deadline_s=LOCK_WAIT_S + 180.0 + 50.0 * reference_s,
+            deadline_s=LOCK_WAIT_S + 180.0 + 50.0 * (reference_s + scoring_s),
             failures=sum(trial.failures.values()),
         )
         self._pool.submit(work, ready.target)
@@ -380,4 +381,6 @@ def _order(job: Job, trial: Trial, ready: Ready) -> TrialOrder:
         tier=job.spec.precision,
         reference=ready.prepared.reference,
         seed=int(digest_of([job.spec.search.seed, trial.number])[:8], 16),
+        fp32_s=ready.prepared.seconds.get("reference", 0.0),
+        scoring_s=ready.prepared.seconds.get("score", 0.0),
     )

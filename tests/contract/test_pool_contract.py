@@ -42,13 +42,17 @@ def _ray(scratch: Path) -> Pool:
     return RayPool(slots=2, scratch=scratch, options=OPTIONS)
 
 
+#: a death and its cause: machine code's own crash, or somebody else's kill
+DEATHS = {"die:SIGKILL": Cause.INFRA, "die:SIGSEGV": Cause.NATIVE_CRASH, "die:SIGABRT": Cause.NATIVE_CRASH}
+
+
 def _imitate(work: Work) -> Outcome:
     """What `pool_performer` does, without a process; time is what the outcome says."""
     order = work.order
     assert isinstance(order, BenchOrder)
     deed, _, argument = order.data.partition(":")
     if deed == "die":
-        raise WorkFailed(Cause.INFRA, f"killed by {argument}", tail="about to die")
+        raise WorkFailed(DEATHS[f"die:{argument}"], f"killed by {argument}", tail="about to die")
     if deed == "raise":
         raise WorkFailed(Cause.USER_ERROR, "the task raised")
     note, seconds = {"echo": (argument, 0.1), "flood": ("flooded", 1.0), "family": ("", 300.0)}[deed]
@@ -92,13 +96,13 @@ def test_every_piece_comes_back_exactly_once(pool: Pool, tmp_path: Path) -> None
 
 
 def test_worker_that_is_killed_is_an_outcome_and_the_next_piece_runs(pool: Pool, tmp_path: Path) -> None:
-    works = [piece(d, tmp_path, key=f"kill/{d}") for d in ("die:SIGKILL", "die:SIGSEGV", "die:SIGABRT")]
-    for work in works:
+    works = [(piece(d, tmp_path, key=f"kill/{d}"), cause) for d, cause in DEATHS.items()]
+    for work, _ in works:
         pool.submit(work, TARGET)
     pool.submit(piece("echo:alive", tmp_path), TARGET)
     outcomes = {o.key: o for o in collect(pool, 4)}
-    for work in works:
-        assert outcomes[work.key].cause is Cause.INFRA
+    for work, cause in works:
+        assert outcomes[work.key].cause is cause
         assert outcomes[work.key].result is None
         assert "SIG" in outcomes[work.key].message
         assert "about to die" in outcomes[work.key].tail

@@ -104,7 +104,7 @@ def test_results_exceptions_and_prints_become_outcomes(shared: WorkerLink, tmp_p
 def test_worker_that_dies_is_an_outcome_and_the_next_piece_runs(shared: WorkerLink, tmp_path: Path) -> None:
     first = ready(shared)
     outcome = done(shared, piece("die:SIGSEGV", tmp_path, token=7))
-    assert (outcome.cause, outcome.token, outcome.host) == (Cause.INFRA, 7, first.machine.host)
+    assert (outcome.cause, outcome.token, outcome.host) == (Cause.NATIVE_CRASH, 7, first.machine.host)
     assert "SIGSEGV" in outcome.message
     assert "about to die" in outcome.tail
     assert done(shared, piece("echo:again", tmp_path)).cause is None
@@ -320,7 +320,7 @@ def test_a_folder_that_is_lost_breaks_the_link_and_not_the_caller(tmp_path: Path
         ready(link)
         folder.rmdir()
         folder.write_text("in its place")
-        assert done(link, piece("die:SIGSEGV", tmp_path)).cause is Cause.INFRA
+        assert done(link, piece("die:SIGSEGV", tmp_path)).cause is Cause.NATIVE_CRASH
         assert "no worker can be started" in link.broken
     finally:
         link.close()

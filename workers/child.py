@@ -11,6 +11,7 @@ that was chosen must win, or the measurement would be of another one.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -34,6 +35,7 @@ from qsearch.contracts.task import Array, Feeds
 from qsearch.measure import protocol, wire
 from qsearch.measure.full_disk import full_disk_named, temporary_folder
 from qsearch.measure.mix import whole_cycles
+from qsearch.measure.nvml import open_gpu
 from qsearch.measure.runtimes import runtime_named
 from qsearch.measure.samples import SampleWriter, read_samples, stream_feeds
 from qsearch.measure.telemetry import Probe, between
@@ -116,7 +118,7 @@ def _serve(order: wire.ArmOrder, orders: BinaryIO, answers: BinaryIO) -> None:
         facts=_facts(),
     )
     _send(answers, ready)
-    probe = Probe(cpus=order.cpus, clock=_clock)
+    probe = Probe(cpus=order.cpus, clock=_clock, gpu=open_gpu(order.target.provider))
     while line := orders.readline(wire.LONGEST_LINE):
         turn = wire.decode(line)
         if not isinstance(turn, wire.Turn):
@@ -185,6 +187,7 @@ def _load(model: str, target: Target) -> tuple[str, Loaded]:
     version, before = runtime.version(), _threads()
     loaded = runtime.load(Path(model), target)
     _check_threads(target, loaded.threads() or _counted(before, _threads()))
+    _check_affinity(target)
     return version, loaded
 
 
@@ -207,6 +210,22 @@ def _check_threads(target: Target, runs_with: int) -> None:
         )
 
 
+def _check_affinity(target: Target) -> None:
+    """Refuse a runtime whose threads went to other CPUs than the child was pinned to."""
+    mine = os.sched_getaffinity(0)
+    for task in _tasks():
+        try:
+            found = os.sched_getaffinity(task)
+        except ProcessLookupError:
+            continue
+        if not found <= mine:
+            raise Unsupported(
+                f"target {target.name}: a thread of {target.runtime} may run on the CPUs {sorted(found)}, "
+                f"the child was pinned to {sorted(mine)}",
+                "Take out the option that pins the runtime's threads.",
+            )
+
+
 def _runner(loaded: Loaded, feeds: tuple[Feeds, ...]) -> Callable[[int], object]:
     count, run = len(feeds), loaded.run
     return lambda index: run(feeds[index % count])
@@ -227,10 +246,18 @@ def _settle_in(target: Target, cpus: tuple[int, ...]) -> None:
             f"target {target.name} asks for {target.threads} threads, OMP_NUM_THREADS is {said} in the child",
             "Something between the worker and its child sets it: look at the interpreter's start-up.",
         )
+    os.environ["OMP_NUM_THREADS"] = str(target.threads)
     try:
-        os.sched_setaffinity(0, cpus)
+        # Every thread: numpy's library may have started some, which keep the CPUs they were born with.
+        for task in _tasks():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(task, cpus)
+        pinned = os.sched_getaffinity(0)
     except (OSError, ValueError) as error:
         raise Unsupported(f"cannot pin to the CPUs {list(cpus)}: {error}") from error
+    if pinned != set(cpus):
+        # the kernel leaves out what a cpuset forbids, without a word
+        raise Unsupported(f"cannot pin to the CPUs {list(cpus)}: the system left {sorted(pinned)}")
     try:
         os.setpriority(os.PRIO_PROCESS, 0, 0)
     except PermissionError:
@@ -250,10 +277,16 @@ def _facts() -> Mapping[str, str]:
 
 def _threads() -> int:
     """Threads of this process; 0 where the kernel does not say."""
+    tasks = _tasks()
+    return 0 if tasks == [0] else len(tasks)
+
+
+def _tasks() -> list[int]:
+    """Numbers of this process's threads; 0, the calling one, where the kernel does not say."""
     try:
-        return len(os.listdir("/proc/self/task"))
+        return [int(name) for name in os.listdir("/proc/self/task")]
     except OSError:
-        return 0
+        return [0]
 
 
 def _peak_rss_bytes() -> int:

@@ -113,6 +113,7 @@ def _yard(order: EvalOrder, scratch: Path, deadline_s: float) -> _Yard:
         materialized=order.materialized,
         folder=order.folder,
         target=order.target,
+        limits=order.limits,
     )
     fp32 = assemble(bench.prepared, order.reference, scratch / "fp32")
     outputs = scratch / "heldout-fp32.npz"
@@ -148,7 +149,7 @@ def _sat(yard: _Yard, files: Mapping[int, _File], order: EvalOrder) -> Sitting:
     named = {REFERENCE: yard.fp32, **{str(position): file for position, file in files.items()}}
     arms = [yard.bench.arm(name, file.model) for name, file in named.items()]
     try:
-        return ChildMeter(lock=machine_lock()).sit(arms, order.tier, seed=order.seed)
+        return ChildMeter(lock=machine_lock(), limits=order.limits).sit(arms, order.tier, seed=order.seed)
     except WorkFailed as error:
         which = ", ".join(f"{position} is {file.model.path.name}" for position, file in files.items())
         raise WorkFailed(error.cause, f"{error.message} (arm {which})", error.tail, error.hint) from error

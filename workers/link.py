@@ -21,6 +21,7 @@ from qsearch.contracts.errors import DataError, Unreachable, UsageError
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.work import Outcome, Work
 from workers.crashes import CRASHES
+from workers.cpus import own_cpus, standing_aside
 from workers.oom import kernel_oom_kills
 from workers.pipes import PipedProcess
 from workers.tree import MARK
@@ -258,7 +259,7 @@ class WorkerLink:
         try:
             if folder:
                 Path(folder).mkdir(parents=True, exist_ok=True)
-            return PipedProcess(self._command, environment, folder, mark, self._wake.set)
+            return PipedProcess((*self._command, *_own_cpus()), environment, folder, mark, self._wake.set)
         except OSError as error:
             where = f" in {folder}" if folder else ""
             raise Unreachable(
@@ -280,6 +281,11 @@ def _flags(options: WorkerOptions) -> list[str]:
     if options.niceness is not None:
         flags.append(f"--niceness={options.niceness}")
     return flags
+
+
+def _own_cpus() -> list[str]:
+    """Tells a worker that is started while this process stands aside what it may use all the same."""
+    return [f"--cpus={','.join(str(cpu) for cpu in sorted(own_cpus()))}"] if standing_aside() else []
 
 
 def _inherited(without: Sequence[str]) -> dict[str, str]:

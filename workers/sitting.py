@@ -12,6 +12,7 @@ from pathlib import Path
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import UsageError, WorkFailed
+from qsearch.contracts.limits import Limits
 from qsearch.contracts.machine import Circumstances, Machine
 from qsearch.contracts.measurement import ArmRun, Block, Sitting, Tier
 from qsearch.contracts.meter import Arm
@@ -23,10 +24,10 @@ from qsearch.measure.latency import half_width
 from qsearch.measure.mix import typical
 from qsearch.measure.protocol import PLANS, block_runs, group_runs, load_order, plan_for, rounds
 from qsearch.measure.samples import read_samples
-from qsearch.measure.telemetry import Limits, rejection
 from workers.child_process import ChildProcess
 from workers.cpus import choose_cpus
 from workers.slot_lock import LOCK_WAIT_S, slot_lock
+from workers.surroundings import Surroundings
 
 #: Batches an arm cycles through; more would only fill its memory.
 _BATCHES = 64
@@ -171,17 +172,26 @@ class _Work:
         return next(iter(self.arms))
 
     def sitting(self) -> Sitting:
-        for session in range(PLANS[self.tier].sessions):
-            self._session(session)
+        target = self.arms[self.reference].target
+        with Surroundings(target, self.cpus, self.limits, self.python, self.inherit) as around:
+            for session in range(PLANS[self.tier].sessions):
+                around.await_calm(session, PLANS[self.tier].calm_patience_s)
+                self._session(session, around)
         return Sitting(
             tier=self.tier,
             reference=self.reference,
             runs=tuple(self.runs),
             blocks=tuple(self.blocks),
             seconds=time.monotonic() - self.started,
+            cpus=self.cpus,
+            limits=self.limits,
+            canary=tuple(around.readings),
+            readiness=tuple(around.readiness),
+            unavailable=around.unavailable(self.blocks),
+            polluters=around.polluters(),
         )
 
-    def _session(self, session: int) -> None:
+    def _session(self, session: int, around: Surroundings) -> None:
         with ExitStack() as stack:
             children: dict[str, ChildProcess] = {}
             warm: dict[str, wire.Warm] = {}
@@ -189,7 +199,8 @@ class _Work:
                 child = ChildProcess(f"arm {name}", self.python, self.arms[name].target.threads, self.inherit)
                 children[name] = stack.enter_context(child)
                 warm[name] = self._warm(self.arms[name], child)
-            peaks = self._rounds(session, children, warm)
+            around.read_canary(session, 0)
+            peaks = self._rounds(session, children, warm, around)
         self.runs.extend(self._run(name, session, warm[name], peaks[name]) for name in self.arms)
 
     def _warm(self, arm: Arm, child: ChildProcess) -> wire.Warm:
@@ -214,7 +225,7 @@ class _Work:
         return answer
 
     def _rounds(
-        self, session: int, children: Mapping[str, ChildProcess], warm: Mapping[str, wire.Warm]
+        self, session: int, children: Mapping[str, ChildProcess], warm: Mapping[str, wire.Warm], around: Surroundings
     ) -> dict[str, int]:
         """Time rounds until the plan says enough; the peak memory of each arm."""
         plan, first, runs, group = plan_for(self.tier, len(self.arms)), 0, 0, 1
@@ -238,6 +249,9 @@ class _Work:
                 block = self._block(name, place, times, group, cycle if group == 1 else 1)
                 peaks[name], times_ns[name] = times.peak_rss_bytes, int(typical(block.samples_ns, block.cycle))
                 self.blocks.append(block)
+            if number % 2:
+                around.read_canary(session, number + 1)
+                self.blocks[:] = around.judge(self.blocks)
         return peaks
 
     def _cycle(self, warm: Mapping[str, wire.Warm]) -> int:
@@ -258,7 +272,6 @@ class _Work:
             group=group,
             cycle=cycle,
             telemetry=times.telemetry,
-            rejected=rejection(times.telemetry, self.limits, len(self.cpus)),
         )
 
     def _run(self, name: str, session: int, warm: wire.Warm, peak: int) -> ArmRun:

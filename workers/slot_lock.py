@@ -3,8 +3,10 @@
 NOTE: the kernel's lock belongs to the *open file*, not to a process. The children of a sitting inherit
 that open file, so a machine stays taken for exactly as long as any of them lives, even when the worker
 that started them was killed. That is also why the lock is given back by closing and never by
-`LOCK_UN`, which would take it from the children too, and why the file is never removed: somebody may
-be waiting on the very inode.
+`LOCK_UN`, which would take it from the children too. The worker's own copy spans the moment between two
+sessions in which no arm lives; it is closed at the end of the sitting, after the last arm, and by the
+kernel when the worker is killed, so that it outlives no arm. The file is never removed: somebody may be
+waiting on the very inode.
 """
 
 from __future__ import annotations

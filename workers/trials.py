@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.choices import Choice
+from qsearch.contracts.limits import Limits
 from qsearch.contracts.machine import Circumstances
 from qsearch.contracts.measurement import Accuracy, Measurement, Sitting, Tier
 from qsearch.contracts.meter import Arm
@@ -41,6 +42,7 @@ class Bench:
     materialized: Materialized
     folder: str
     target: Target
+    limits: Limits
     #: seconds that fp32 took for the search split, and for its scores; 0 = not known
     fp32_s: float = 0.0
     scoring_s: float = 0.0
@@ -98,6 +100,7 @@ def bench_of(order: TrialOrder | FinalOrder) -> Bench:
         target=order.target,
         fp32_s=order.fp32_s if isinstance(order, TrialOrder) else 0.0,
         scoring_s=order.scoring_s if isinstance(order, TrialOrder) else 0.0,
+        limits=order.limits,
     )
 
 
@@ -130,7 +133,8 @@ def measure(  # noqa: PLR0913, PLR0917 - what a trial is made of; a record of th
     """Sit a model file against fp32 and score it on the search split."""
     clock = time.monotonic()
     arms = [bench.arm(REFERENCE, fp32), bench.arm(CANDIDATE, model)]
-    sitting = ChildMeter(lock=machine_lock(), patience_s=bench.arm_patience_s).sit(arms, tier, seed=seed)
+    meter = ChildMeter(lock=machine_lock(), patience_s=bench.arm_patience_s, limits=bench.limits)
+    sitting = meter.sit(arms, tier, seed=seed)
     sat_s = time.monotonic() - clock
     # fp32's own drop is 0 by identity, not an estimate
     scored, predicted = bench.score(
@@ -162,7 +166,7 @@ def final(order: FinalOrder, scratch: Path, deadline_s: float) -> FinalResult:
     fp32 = assemble(bench.prepared, fp32_like(some), scratch / "fp32")
     models = {n: assemble(bench.prepared, c, scratch / f"candidate-{n}") for n, c in order.finalists.items()}
     arms = [bench.arm(REFERENCE, fp32), *(bench.arm(str(n), m) for n, m in models.items())]
-    sitting = ChildMeter(lock=machine_lock()).sit(arms, Tier.FINAL, seed=order.seed)
+    sitting = ChildMeter(lock=machine_lock(), limits=bench.limits).sit(arms, Tier.FINAL, seed=order.seed)
     outputs = scratch / "heldout-fp32.npz"
     reference, _ = bench.score(fp32.path, "heldout", None, None, outputs, deadline_s)
     finalists = []

@@ -42,6 +42,7 @@ def verify(order: VerifyOrder, scratch: Path, deadline_s: float) -> Verification
         materialized=order.materialized,
         folder=order.folder,
         target=order.target,
+        limits=order.limits,
     )
     written = write_model(bench.prepared, order.candidate, scratch / "export" / "model.onnx")
     trial = assemble(bench.prepared, order.candidate, scratch / "candidate")
@@ -129,7 +130,7 @@ def bench(order: BenchOrder, scratch: Path, deadline_s: float) -> BenchResult:
         Arm(name=str(i), model=m, sha256=file_sha256(m), target=order.target, samples=samples)
         for i, m in enumerate(models)
     ]
-    sitting = ChildMeter(lock=machine_lock()).sit(arms, order.tier, seed=order.seed)
+    sitting = ChildMeter(lock=machine_lock(), limits=order.limits).sit(arms, order.tier, seed=order.seed)
     return BenchResult(
         latencies={i: summarise(sitting, str(i)) for i in range(1, len(arms))},
         sitting=sitting,

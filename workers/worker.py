@@ -58,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until stdin closes; the exit status."""
     chosen = _parser().parse_args(arguments)
     answers = guarded_stdout()
+    if chosen.cpus:
+        _set_cpus(chosen.cpus)
     if chosen.niceness is not None:
         _set_niceness(chosen.niceness)
     slot = probe(dict(chosen.label))
@@ -120,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a label that targets may ask for, beside those the machine shows by itself; repeatable",
     )
     parser.add_argument("--niceness", metavar="N", type=int, help="run at this niceness or not at all")
+    parser.add_argument("--cpus", metavar="N,N...", type=_cpus, help="may use these CPUs, whatever its parent keeps to")
     parser.add_argument("--probe", action="store_true", help="say hello and end")
     return parser
 
@@ -129,6 +132,21 @@ def _label(text: str) -> tuple[str, str]:
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {text!r}")
     return name, value
+
+
+def _cpus(text: str) -> frozenset[int]:
+    try:
+        return frozenset(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected numbers of CPUs such as 0,1,2, found {text!r}") from error
+
+
+def _set_cpus(wanted: frozenset[int]) -> None:
+    """Before anything is counted: `Machine.cores` and with it the machine's class is what this process may use."""
+    try:
+        os.sched_setaffinity(0, wanted)
+    except (OSError, ValueError) as error:
+        raise Unsupported(f"the worker must be able to use the CPUs {sorted(wanted)}: {error}") from error
 
 
 def _set_niceness(wanted: int) -> None:

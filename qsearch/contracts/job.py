@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.limits import Limits
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.target import Target
 
@@ -99,6 +100,8 @@ class JobSpec:
     space: SpaceSpec = field(default_factory=SpaceSpec)
     search: SearchSpec = field(default_factory=SearchSpec)
     precision: Tier = Tier.SCREEN
+    #: when telemetry rejects or flags what was timed
+    limits: Limits = field(default_factory=Limits)
     #: absolute folder of the spec; the user's own task code is imported from there
     folder: str = ""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from qsearch.contracts.limits import Limits
 from qsearch.contracts.machine import Circumstances
 from qsearch.contracts.verdict import Interval, Verdict
 
@@ -64,6 +65,41 @@ class ArmRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryReading:
+    """How long the canary, a tiny fixed model, took between two rounds: what the machine did, not an arm.
+
+    NOTE: one child for a whole sitting and not one per session. Its own luck of process start would else
+    look like a change of the machine, and it costs half a second to start. It is read before the first
+    round of a session and after each R C C R: two rounds lie between two readings. A machine that is slow
+    for a while is slow for both arms and changes no ratio; one that changes within two rounds may, and
+    that is what the difference of two neighbouring readings shows. So readings are compared with the one
+    before and never with those of other sessions.
+    """
+
+    session: int
+    #: complete rounds of the session before it
+    rounds: int
+    #: median of an inference, nanoseconds
+    typical_ns: int
+
+    def change_from(self, before: CanaryReading) -> float:
+        """By how much the slower of two readings was above the faster one: 0.1 = 10 %."""
+        low, high = sorted((max(1, before.typical_ns), max(1, self.typical_ns)))
+        return high / low - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """The wait for a calm machine before a session."""
+
+    session: int
+    #: seconds
+    waited_s: float
+    #: what was still going on when patience ended; empty = it was calm
+    unrest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sitting:
     """One paired measurement in fresh children, with every raw sample."""
 
@@ -73,6 +109,17 @@ class Sitting:
     runs: tuple[ArmRun, ...]
     blocks: tuple[Block, ...]
     seconds: float
+    #: the CPUs that every arm was pinned to; empty = not recorded
+    cpus: tuple[int, ...] = ()
+    #: what the blocks were judged by
+    limits: Limits = field(default_factory=Limits)
+    canary: tuple[CanaryReading, ...] = ()
+    #: one per session; empty = nobody waited
+    readiness: tuple[Readiness, ...] = ()
+    #: signal that was not there → why; what is neither here nor in any block was not asked for
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    #: processes that ran on this machine while something disturbed: name → CPU time, milliseconds
+    polluters: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +137,9 @@ class Latency:
     #: several shapes, the mean over the inputs of a cycle of each one's median
     median_ms: float
     reference_ms: float
-    #: facts that weaken the number: session_effect_assumed, no_steady_state, lowered_priority, indicative...
+    #: facts that weaken the number: session_effect_assumed, no_steady_state, lowered_priority, indicative,
+    #: many_rejected, not_ready, and what telemetry saw too much of: steal, run_queue_wait, foreign_work,
+    #: cpu_pressure, memory_pressure, throttled, major_faults, clock_changed, canary_drift, gpu_...
     flags: tuple[str, ...] = ()
     #: percentile ("p99") of single inferences of the arm → milliseconds, an upper bound at 99 % confidence;
     #: None where there are too few samples to give one

@@ -28,6 +28,7 @@ from qsearch.contracts.causes import Cause
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.job import DataRef, ModelRef
 from qsearch.contracts.layer import Inspection, Layer
+from qsearch.contracts.limits import Limits
 from qsearch.contracts.machine import Circumstances, Machine
 from qsearch.contracts.measurement import Accuracy, Latency, Measurement, Sitting, Tier
 from qsearch.contracts.target import Target
@@ -148,6 +149,8 @@ class TrialOrder:
     #: scored: by them a candidate that hangs is known before the deadline; 0 = not known
     fp32_s: float = 0.0
     scoring_s: float = 0.0
+    #: when telemetry rejects or flags what was timed
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +165,8 @@ class FinalOrder:
     finalists: Mapping[int, Candidate]
     target: Target
     seed: int
+    #: when telemetry rejects or flags what was timed
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +208,8 @@ class VerifyOrder:
     #: False = only write the file
     measure: bool
     seed: int
+    #: when telemetry rejects or flags what was timed
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +238,8 @@ class BenchOrder:
     tier: Tier
     seed: int
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    #: when telemetry rejects or flags what was timed
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +272,8 @@ class EvalOrder:
     target: Target
     tier: Tier
     seed: int
+    #: when telemetry rejects or flags what was timed
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

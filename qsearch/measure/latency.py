@@ -9,6 +9,7 @@ from qsearch.contracts.errors import DataError
 from qsearch.contracts.measurement import Block, Latency, Sitting, Tier
 from qsearch.contracts.verdict import Interval
 from qsearch.measure.mix import block_times, typical_ns
+from qsearch.measure.pollution import pollution_flags
 from qsearch.measure.statistics import (
     over_sessions,
     samples_needed,
@@ -136,3 +137,4 @@ def _flags(
         yield "many_rejected"
     if any(run.circumstances.details.get("nice", "0") != "0" for run in sitting.runs if run.arm in arms):
         yield "lowered_priority"
+    yield from pollution_flags(sitting, arms)

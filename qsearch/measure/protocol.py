@@ -55,6 +55,8 @@ class Plan:
     arms: int
     #: per arm and session; then the arm counts as not steady
     warmup_cap_s: float
+    #: seconds that a session waits for a calm machine at most; they count towards `cap_s`
+    calm_patience_s: float
     #: pairs a session gets when time is up: one R C C R
     hurried_pairs: int = 2
 
@@ -79,11 +81,36 @@ class Plan:
 
 PLANS: Mapping[Tier, Plan] = MappingProxyType(
     {
-        Tier.QUICK: Plan(sessions=1, least_pairs=6, most_pairs=6, half_width=0, cap_s=5, arms=2, warmup_cap_s=1.0),
-        Tier.SCREEN: Plan(
-            sessions=2, least_pairs=4, most_pairs=12, half_width=0.02, cap_s=20, arms=2, warmup_cap_s=1.5
+        Tier.QUICK: Plan(
+            sessions=1,
+            least_pairs=6,
+            most_pairs=6,
+            half_width=0,
+            cap_s=5,
+            arms=2,
+            warmup_cap_s=1.0,
+            calm_patience_s=0.5,
         ),
-        Tier.FINAL: Plan(sessions=6, least_pairs=6, most_pairs=6, half_width=0, cap_s=300, arms=7, warmup_cap_s=4.0),
+        Tier.SCREEN: Plan(
+            sessions=2,
+            least_pairs=4,
+            most_pairs=12,
+            half_width=0.02,
+            cap_s=20,
+            arms=2,
+            warmup_cap_s=1.5,
+            calm_patience_s=2.0,
+        ),
+        Tier.FINAL: Plan(
+            sessions=6,
+            least_pairs=6,
+            most_pairs=6,
+            half_width=0,
+            cap_s=300,
+            arms=7,
+            warmup_cap_s=4.0,
+            calm_patience_s=10.0,
+        ),
     }
 )
 

@@ -1,40 +1,39 @@
-"""What else happened on the CPUs while a block ran, from /proc. A signal that cannot be read is absent."""
+"""What else happened on the CPUs while a block ran, from /proc and /sys. A signal that cannot be read is absent."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+
+from qsearch.measure.cgroups import throttled_ms
+from qsearch.measure.nvml import Gpu
 
 # /proc/stat counts in clock ticks; user, nice, system, irq, softirq are work, field 7 is steal.
-_TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
+TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 _BUSY, _STEAL = (0, 1, 2, 5, 6), 7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """When a block's pair is not used. Shares are of the block's own duration.
-
-    NOTE: margins come before shares. /proc/stat counts in ticks of 10 ms, so that in a block of 50 ms
-    one tick of rounding alone would read as 20 % of foreign work; and a single time slice given to
-    somebody else delays one inference of the block, which its median does not see. What stays above
-    the margins is sustained.
-    """
-
-    #: time the hypervisor gave to others, of the pinned CPUs
-    steal: float = 0.03
-    steal_margin_ms: float = _TICK_MS
-    #: time the arm's threads were ready and waited for a CPU
-    wait: float = 0.03
-    wait_margin_ms: float = 4.0
-    #: work of other processes on the pinned CPUs
-    foreign: float = 0.10
-    foreign_margin_ms: float = 2 * _TICK_MS
-    #: pages read from disk while the block ran
-    major_faults: float = 10
-    #: milliseconds that a cgroup quota held the arm
-    throttled_ms: float = 0
+#: signal → what it is called among a block's telemetry
+SIGNALS = MappingProxyType(
+    {
+        "steal": "steal_ms",
+        "run-queue wait": "wait_ms",
+        "foreign work": "foreign_ms",
+        "CPU pressure": "pressure_ms",
+        "memory pressure": "memory_pressure_ms",
+        "quota": "throttled_ms",
+        "major faults": "major_faults",
+        "clock": "clock_mhz",
+    }
+)
+#: the same, asked for only where the arms run on a GPU
+GPU_SIGNALS = MappingProxyType(
+    {"GPU clock": "gpu_clock_lost", "GPU throttling": "gpu_throttled", "GPU processes": "gpu_foreign"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +42,8 @@ class Reading:
 
     at_ns: int
     counters: Mapping[str, float]
+    #: what is a state and not a sum: clock_mhz, and a GPU's
+    states: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +53,17 @@ class Probe:
     cpus: Sequence[int]
     clock: Callable[[], int]
     root: Path = field(default=Path("/"))
+    #: where the arm runs on one
+    gpu: Gpu | None = None
 
     def read(self) -> Reading:
-        """All counters that can be read; about 0.1 ms."""
+        """All that can be read; about 0.2 ms."""
         counters: dict[str, float] = {}
-        for source in (self._stat, self._tasks, self._faults, self._pressure, self._throttled):
-            try:
-                counters.update(source())
-            except (OSError, ValueError, IndexError):
-                continue  # absent, and absent it stays: never a zero that was not measured
-        return Reading(at_ns=self.clock(), counters=counters)
+        sources = (self._stat, self._tasks, self._faults, self._pressure, self._memory_pressure, self._throttled)
+        for source in sources:
+            counters.update(_told(source))
+        states = _told(self._clock_mhz) | (self.gpu.read() if self.gpu is not None else {})
+        return Reading(at_ns=self.clock(), counters=counters, states=states)
 
     def _stat(self) -> dict[str, float]:
         wanted = {f"cpu{cpu}" for cpu in self.cpus}
@@ -70,7 +72,7 @@ class Probe:
         if len(ticks) != len(wanted):
             raise ValueError("not all CPUs are listed")
         busy = sum(row[i] for row in ticks for i in _BUSY)
-        return {"busy_ms": busy * _TICK_MS, "steal_ms": sum(row[_STEAL] for row in ticks) * _TICK_MS}
+        return {"busy_ms": busy * TICK_MS, "steal_ms": sum(row[_STEAL] for row in ticks) * TICK_MS}
 
     def _tasks(self) -> dict[str, float]:
         # The file of the process itself counts its first thread only.
@@ -85,51 +87,59 @@ class Probe:
         return {"major_faults": float((self.root / "proc/self/stat").read_text().rpartition(")")[2].split()[9])}
 
     def _pressure(self) -> dict[str, float]:
-        first = (self.root / "proc/pressure/cpu").read_text().splitlines()[0]
-        return {"pressure_ms": int(first.rpartition("total=")[2]) / 1e3}
+        return {"pressure_ms": self._stalled_ms("cpu")}
+
+    def _memory_pressure(self) -> dict[str, float]:
+        return {"memory_pressure_ms": self._stalled_ms("memory")}
+
+    def _stalled_ms(self, resource: str) -> float:
+        first = (self.root / "proc/pressure" / resource).read_text().splitlines()[0]
+        return int(first.rpartition("total=")[2]) / 1e3
 
     def _throttled(self) -> dict[str, float]:
-        own = next(line for line in (self.root / "proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-        stat = self.root / "sys/fs/cgroup" / own[3:].lstrip("/") / "cpu.stat"
-        words = dict(line.split() for line in stat.read_text().splitlines())
-        if "throttled_usec" not in words:
-            raise ValueError("no quota here")
-        return {"throttled_ms": int(words["throttled_usec"]) / 1e3}
+        return {"throttled_ms": throttled_ms(self.root)}
+
+    def _clock_mhz(self) -> dict[str, float]:
+        # Virtual machines have no such file.
+        folder = self.root / "sys/devices/system/cpu"
+        read = [int((folder / f"cpu{cpu}/cpufreq/scaling_cur_freq").read_text()) / 1e3 for cpu in self.cpus]
+        return {"clock_mhz": statistics.fmean(read)}
 
 
 def between(before: Reading, after: Reading) -> dict[str, float]:
-    """What happened between two readings: elapsed_ms, and the increase of each counter both have.
+    """What happened between two readings: elapsed_ms, the increase of each counter both have, and the last states.
 
-    `foreign_ms` replaces `busy_ms`: work on the pinned CPUs that was not this process's own.
+    `foreign_ms` replaces `busy_ms`: work on the pinned CPUs that was not this process's own. It comes from
+    counts of ticks, so it is off by a tick or two either way, below zero too; over many blocks that cancels,
+    which it would not if what is below zero were cut off.
     """
     names = before.counters.keys() & after.counters.keys()
     seen = {name: after.counters[name] - before.counters[name] for name in sorted(names)}
     busy = seen.pop("busy_ms", None)
     if busy is not None and "own_ms" in seen:
-        seen["foreign_ms"] = max(0.0, busy - seen["own_ms"])
+        seen["foreign_ms"] = busy - seen["own_ms"]
+    seen |= after.states
     return {"elapsed_ms": (after.at_ns - before.at_ns) / 1e6} | {n: round(v, 4) for n, v in seen.items()}
 
 
-def rejection(telemetry: Mapping[str, float], limits: Limits, cpus: int) -> str:
-    """Why the block cannot be used; empty when it can. Looks at no latency.
+def unavailable(seen: Iterable[Mapping[str, float]], *, gpu: bool) -> dict[str, str]:
+    """Signals that none of these telemetries has → why.
 
     Args:
-        telemetry: of `between`.
-        limits: when to reject.
-        cpus: how many CPUs the arm is pinned to; steal and foreign work add up over them.
+        seen: of `between`, of all blocks.
+        gpu: whether the arms run on a GPU, so that its signals were asked for.
     """
-    elapsed = max(telemetry.get("elapsed_ms", 0.0), 1e-3)
-    shares = (
-        ("steal", "steal_ms", limits.steal, limits.steal_margin_ms, cpus),
-        ("run-queue wait", "wait_ms", limits.wait, limits.wait_margin_ms, 1),
-        ("foreign work", "foreign_ms", limits.foreign, limits.foreign_margin_ms, cpus),
-    )
-    for words, name, limit, margin, over in shares:
-        share = (telemetry.get(name, 0.0) - margin) / (elapsed * over)
-        if share > limit:
-            return f"{words} {100 * telemetry[name] / (elapsed * over):.1f} % > {100 * limit:g} %"
-    if telemetry.get("major_faults", 0) > limits.major_faults:
-        return f"{telemetry['major_faults']:.0f} major faults > {limits.major_faults:g}"
-    if telemetry.get("throttled_ms", 0) > limits.throttled_ms:
-        return f"throttled for {telemetry['throttled_ms']:.1f} ms"
-    return ""
+    names = {name for telemetry in seen for name in telemetry}
+    missing = {signal: "this kernel or container does not tell" for signal, key in SIGNALS.items() if key not in names}
+    if gpu:
+        why = "NVML (nvidia-ml-py) is not installed, or does not tell"
+        missing |= {signal: why for signal, key in GPU_SIGNALS.items() if key not in names}
+    return missing
+
+
+def _told(source: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """What a source says; nothing where it is absent, and absent it stays: never a zero that was not measured."""
+    try:
+        return source()
+    except (OSError, ValueError, IndexError):
+        return {}

@@ -10,6 +10,7 @@ from qsearch.contracts.views import TrialView
 from qsearch.report.answer import Answer, Line, Row, Table, facts
 from qsearch.report.bests import choice_counts
 from qsearch.report.numbers import count, drop_of, duration, milliseconds, moment, percent, size, speedup, speedup_of
+from qsearch.report.surroundings import surroundings_document, surroundings_facts
 from qsearch.report.trial_rows import reference
 
 
@@ -114,6 +115,7 @@ def _measured(got: Measurement) -> dict[str, object]:
         "peak_memory_bytes": got.peak_memory_bytes,
         "artifact_sha256": got.artifact_sha256,
         "samples": sample_counts(got.sitting),
+        "surroundings": surroundings_document(got.sitting),
         "optimised_ops": dict(got.optimised_ops),
         "seconds": dict(got.seconds),
         "circumstances": to_data(got.circumstances),
@@ -162,6 +164,7 @@ def _numbers(view: TrialView, got: Measurement) -> list[tuple[str, str]]:
         ("latency tails", tails_text(got.latency)),
         ("latency tails, finals", tails_text(view.final_latency) if view.final_latency else ""),
         ("raw samples", _samples_text(got.sitting)),
+        *surroundings_facts(got.sitting),
         ("accuracy, search", _accuracy_text(got.accuracy)),
         ("accuracy, held out", _accuracy_text(view.heldout) if view.heldout else ""),
         ("size", size(got.size_bytes)),

@@ -28,7 +28,9 @@ from qsearch.search.proposing import make_proposer
 from qsearch.search.stopping import plateau
 from qsearch.service import loop
 from qsearch.service.answers import Answers
+from qsearch.service.aside import off_measuring_cpus
 from qsearch.service.continuing import must_continue
+from qsearch.service.disturbances import who_disturbed
 from qsearch.service.failing import and_resume, error_data
 from qsearch.service.finals import run_finals
 from qsearch.service.holder import is_dead, this_holder
@@ -81,7 +83,8 @@ class Driver:
             self._renewed = self._looked = self._clock()
             workshop = Workshop(self._pool, self._place.scratch, self._heartbeat)
             try:
-                return self._drive(job, workshop)
+                with off_measuring_cpus(self._pool.capacity(), job.spec.targets):
+                    return self._drive(job, workshop)
             except Fenced:
                 raise
             except Interrupted as interrupted:
@@ -257,6 +260,7 @@ class Driver:
             raise error_of(outcome)
         cause = Cause.POLLUTED if found is not None else outcome.cause or Cause.INFRA
         message = outcome.message or "telemetry left too few undisturbed pairs"
+        message += who_disturbed(found.sitting) if found is not None else ""
         trial = self._ledger.fail(self._lease, number, token, cause, message, outcome.tail)
         self._tracker.changed()
         return loop.Ended(number, again=trial.state is TrialState.QUEUED)
@@ -383,4 +387,5 @@ def _order(job: Job, trial: Trial, ready: Ready) -> TrialOrder:
         seed=int(digest_of([job.spec.search.seed, trial.number])[:8], 16),
         fp32_s=ready.prepared.seconds.get("reference", 0.0),
         scoring_s=ready.prepared.seconds.get("score", 0.0),
+        limits=job.spec.limits,
     )

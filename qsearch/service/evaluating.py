@@ -222,6 +222,7 @@ def _order(ready: Ready, models: tuple[str, ...], asked: Asked, base: Job | None
         target=asked.target,
         tier=asked.tier,
         seed=int(digest_of([asked.spec.search.seed, "eval"])[:8], 16),
+        limits=asked.spec.limits,
     )
 
 

@@ -95,6 +95,7 @@ def _written(
         expected=measurement,
         measure=verify,
         seed=int(digest_of([job.id, result.trial.number, "verify"])[:8], 16),
+        limits=job.spec.limits,
     )
     found, scratch = workshop.do(WorkKind.VERIFY, f"{job.id}/verify:{result.trial.number}", order, target, 1800.0)
     return expect(found, Verification), scratch

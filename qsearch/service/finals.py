@@ -36,6 +36,7 @@ def run_finals(ledger: Ledger, lease: Lease, workshop: Workshop, answers: Answer
         finalists={n: candidates[n] for n in numbers},
         target=ready.target,
         seed=int(digest_of([job.spec.search.seed, "final"])[:8], 16),
+        limits=job.spec.limits,
     )
     samples = ready.materialized.samples
     share = samples.get("heldout", 1) / max(1, samples.get("search", 1))

@@ -14,6 +14,7 @@ from typing import Any
 from qsearch.contracts.errors import ModelError, NotFound, Problem, SpecError
 from qsearch.contracts.job import ModelRef
 from qsearch.contracts.target import Target
+from qsearch.spec.limits import to_limits
 from qsearch.spec.model_file import find_in_package, resolve_model
 from qsearch.spec.targets import find_target
 from qsearch.spec.tree import Tree
@@ -138,10 +139,26 @@ def _pins_are_choices(tree: Tree, _: Path) -> Iterator[Problem]:
             yield tree.problem(("space", "pin", pattern), f"{choice} is not among space.choices; add it there")
 
 
+def _flags_come_before_rejections(tree: Tree, _: Path) -> Iterator[Problem]:
+    from qsearch.spec.complaints import read_document
+    from qsearch.spec.document import MeasurementDocument
+
+    given = tree.data.get("measurement")
+    document, _problems = read_document(MeasurementDocument, Tree("", given)) if isinstance(given, dict) else (None, [])
+    if document is None:
+        return
+    limits = to_limits(document)
+    for name in document.flag.model_fields_set:
+        flag, reject = getattr(limits.flag, name), getattr(limits.reject, name)
+        if flag is not None and reject is not None and flag > reject:
+            yield tree.problem(("measurement", "flag", name), "flags only above what is rejected already; lower it")
+
+
 _CHECKS: tuple[Check, ...] = (
     _samples_come_from_one_place,
     _model_is_there,
     _data_is_there,
     _targets_are_known,
     _pins_are_choices,
+    _flags_come_before_rejections,
 )

@@ -24,8 +24,10 @@ from qsearch.spec.fields import (
     RuntimeName,
     Sampler,
     Seconds,
+    Share,
     Size,
     Splits,
+    Tally,
     Text,
     said,
 )
@@ -178,6 +180,44 @@ Shapes = Annotated[
 ]
 
 
+class ThresholdsDocument(Document):
+    """One bound per signal; `never` switches a signal off. What is absent keeps its default, rejected/flagged."""
+
+    steal: Share | None = None
+    """Time the hypervisor gave to others, of the CPUs measured on: 3% / 1%."""
+    wait: Share | None = None
+    """Time the model's threads waited for a CPU: 3% / 1%."""
+    foreign: Share | None = None
+    """Work of other processes on those CPUs: 10% / 3%."""
+    pressure: Share | None = None
+    """Time in which some task of the whole machine waited for a CPU: never / 5%."""
+    memory_pressure: Share | None = None
+    """The same for memory: never / 1%."""
+    throttled: Share | None = None
+    """Time held back by a control group's quota: 0% / 0%."""
+    major_faults: Tally | None = None
+    """Pages read from disk during a block: 10 / 0."""
+    clock: Share | None = None
+    """How far the CPUs' clock was below this model's usual: 15% / 5%."""
+    gpu_clock: Share | None = None
+    """How far the GPU's clock was below what it is set to: 25% / 10%."""
+    gpu_throttled: Tally | None = None
+    """1 where the GPU slowed itself down for heat or power supply: 0 / 0."""
+    gpu_foreign: Tally | None = None
+    """Other processes on the GPU: 0 / 0."""
+    canary: Share | None = None
+    """How much a tiny fixed model's time changed within two rounds: 25% / 5%."""
+
+
+class MeasurementDocument(Document):
+    """When what happened beside a measurement counts. The latency itself is never looked at."""
+
+    reject: ThresholdsDocument = Field(default_factory=ThresholdsDocument)
+    """Above it the pair of blocks is not used; it is kept with the reason."""
+    flag: ThresholdsDocument = Field(default_factory=ThresholdsDocument)
+    """Above it, over all blocks that were used, the number is told with a flag."""
+
+
 class SpecDocument(Document):
     """A QSearch job: a model, its data, a goal, where it must run, and a budget."""
 
@@ -212,3 +252,5 @@ class SpecDocument(Document):
     """How long, and by which method."""
     precision: Precision = Tier.SCREEN
     """Care per trial: `screen` measures in two sessions of fresh processes, `quick` in one."""
+    measurement: MeasurementDocument = Field(default_factory=MeasurementDocument)
+    """When what happened beside a measurement counts."""

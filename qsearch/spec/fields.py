@@ -6,6 +6,7 @@ same parsers serve the command line's flags and the messages must be the same in
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -78,6 +79,14 @@ def _metric(value: Any) -> str:
     return value
 
 
+def _tally(value: Any) -> float:
+    if value == "never":
+        return math.inf
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise expected("a whole number ≥ 0, or never")
+    return float(value)
+
+
 def _enum(vocabulary: words.Vocabulary) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "enum": list(vocabulary.available)})
 
@@ -105,6 +114,12 @@ Size = Annotated[int, _quantity(units.parse_size, units.SIZE_EXAMPLE), _pattern(
 Seconds = Annotated[float, _quantity(units.parse_time, units.TIME_EXAMPLE), _pattern(units.TIME_PATTERN, "10m")]
 Latency = Annotated[
     float, _quantity(units.parse_latency, units.LATENCY_EXAMPLE), _pattern(units.LATENCY_PATTERN, "5ms")
+]
+Share = Annotated[
+    float, _quantity(units.parse_share, units.SHARE_EXAMPLE), _pattern(units.SHARE_PATTERN, "3%", "never")
+]
+Tally = Annotated[
+    float, PlainValidator(_tally), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"const": "never"}]})
 ]
 Drop = Annotated[
     DropLimit, _quantity(units.parse_drop, units.DROP_EXAMPLE), _pattern(units.DROP_PATTERN, "1%", "0.5pt")

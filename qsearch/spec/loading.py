@@ -9,6 +9,7 @@ from qsearch.contracts.errors import SpecError
 from qsearch.contracts.job import Constraints, DataRef, JobSpec, SearchSpec, SpaceSpec
 from qsearch.contracts.target import Target
 from qsearch.contracts.views import Overrides
+from qsearch.spec.limits import to_limits
 from qsearch.spec.naming import name_from
 from qsearch.spec.overriding import override
 from qsearch.spec.targets import find_target, to_target
@@ -66,6 +67,7 @@ def _resolved(document: SpecDocument, folder: Path, stem: str) -> JobSpec:
             finalists=search.finalists,
         ),
         precision=document.precision,
+        limits=to_limits(document.measurement),
         folder=str(folder),
     )
 

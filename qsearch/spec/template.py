@@ -147,6 +147,9 @@ search:
   sampler: tpe  # tpe, nsga2, random
   finalists: 3  # measured again at the end, head to head and on held-out samples
 precision: screen  # screen: two sessions of fresh processes per trial; quick: one, indicative only
+# What happened beside a measurement rejects a pair of blocks, or flags the number. Some of the defaults
+# (qsearch schema spec explains all):
+# measurement: {reject: {steal: 3%, foreign: 10%, canary: 25%}, flag: {steal: 1%, foreign: 3%, canary: 5%}}
 """
 
 

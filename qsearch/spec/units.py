@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from qsearch.contracts.errors import UsageError
@@ -24,11 +25,13 @@ LATENCY_UNITS = {"s": 1000.0, "ms": 1.0, "us": 0.001, "µs": 0.001}
 SIZE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(GiB|MiB|KiB|GB|MB|KB|bytes|B)\s*$"
 TIME_PATTERN = r"^\s*(?=\d)(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m)?\s*(?:(\d+(?:\.\d+)?)s)?\s*$"
 LATENCY_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(s|ms|us|µs)\s*$"
+SHARE_PATTERN = r"^\s*(?:(\d+(?:\.\d+)?)\s*%|never)\s*$"
 DROP_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(%|pt)\s*$"
 
 SIZE_EXAMPLE = "a size such as 60MiB, 20MB, 1.5GiB or 4096bytes"
 TIME_EXAMPLE = "a time such as 10m, 90s or 1h30m"
 LATENCY_EXAMPLE = "a latency such as 5ms or 200us"
+SHARE_EXAMPLE = "a share such as 3%, or never"
 DROP_EXAMPLE = "a drop such as 1% (relative to fp32's score) or 0.5pt (points of the metric)"
 
 
@@ -70,6 +73,18 @@ def parse_latency(text: str) -> float:
     if latency <= 0 or latency == float("inf"):
         raise _wrong(LATENCY_EXAMPLE, text)
     return latency
+
+
+def parse_share(text: str) -> float:
+    """A fraction: `3%` → 0.03; `never` → infinity, which nothing is above.
+
+    Raises:
+        UsageError: anything else.
+    """
+    found = re.fullmatch(SHARE_PATTERN, text, re.ASCII)
+    if found is None:
+        raise _wrong(SHARE_EXAMPLE, text)
+    return math.inf if found[1] is None else float(found[1]) / 100
 
 
 def parse_drop(text: str) -> DropLimit:

@@ -205,12 +205,30 @@ def test_threads_are_counted_and_not_read_back(tmp_path: Path) -> None:
         assert isinstance(answers[0], wire.Warm)
 
 
+def test_every_thread_is_pinned_and_what_the_system_leaves_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: dict[int, set[int]] = {}
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(os, "setpriority", lambda which, who, nice: None)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda task, cpus: pinned.update({task: set(cpus)}))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda task: set(CPUS))
+    monkeypatch.setattr(child, "_tasks", lambda: [11, 12])
+    child._settle_in(Target(name="t"), CPUS)
+    assert pinned == {11: set(CPUS), 12: set(CPUS)}
+    child._check_affinity(Target(name="t"))
+    with pytest.raises(Unsupported, match="the system left"):
+        child._settle_in(Target(name="t"), (*CPUS, 4095))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda task: {0, 1} if task == 12 else {0})
+    with pytest.raises(Unsupported, match=r"a thread of onnxruntime may run on the CPUs \[0, 1\]"):
+        child._check_affinity(Target(name="t"))
+
+
 def test_niceness_that_cannot_be_had_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(which: int, who: int, nice: int) -> None:
         raise PermissionError
 
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: None)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(CPUS))
     monkeypatch.setattr(os, "setpriority", refuse)
     monkeypatch.setattr(os, "getpriority", lambda which, who: 5)
     child._settle_in(Target(name="t"), CPUS)

@@ -1,0 +1,40 @@
+"""What `show` tells of a sitting's surroundings."""
+
+from __future__ import annotations
+
+from qsearch.contracts.measurement import Block, CanaryReading, Readiness, Sitting, Tier
+from qsearch.report.surroundings import canary_drift, surroundings_document, surroundings_facts
+
+QUIET = Sitting(tier=Tier.SCREEN, reference="R", runs=(), blocks=(), seconds=1.0)
+
+
+def test_nothing_seen_is_nothing_said() -> None:
+    assert canary_drift(QUIET) is None
+    assert {text for _, text in surroundings_facts(QUIET)} == {""}
+
+
+def test_everything_seen_is_said() -> None:
+    readings = [(0, 0, 100), (0, 2, 110), (1, 0, 300), (1, 2, 303)]
+    sitting = Sitting(
+        tier=Tier.SCREEN,
+        reference="R",
+        runs=(),
+        blocks=tuple(
+            Block(arm="R", session=0, round=n, order=n, samples_ns=(1,), rejected="steal 9.0 % > 3 %") for n in range(2)
+        ),
+        seconds=1.0,
+        canary=tuple(CanaryReading(session=s, rounds=r, typical_ns=t) for s, r, t in readings),
+        readiness=(Readiness(session=0, waited_s=0.1), Readiness(session=1, waited_s=2.0, unrest="steal 5.0 % > 1 %")),
+        unavailable={"clock": "this kernel or container does not tell"},
+        polluters={"make": 1240.0},
+    )
+    said = dict(surroundings_facts(sitting))
+    assert said["rejected for"] == "steal 9.0 % > 3 % (2×)"
+    assert said["canary"].startswith("changed by at most 10")
+    assert said["not ready"].startswith("session 1 after 2")
+    assert said["not ready"].endswith(": steal 5.0 % > 1 %")
+    assert said["others ran"].startswith("make 1.2")
+    assert said["unavailable"] == "clock: this kernel or container does not tell"
+    document = surroundings_document(sitting)
+    assert document["rejections"] == {"steal 9.0 % > 3 %": 2}
+    assert document["polluters_ms"] == {"make": 1240.0}

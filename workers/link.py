@@ -20,8 +20,8 @@ from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import DataError, Unreachable, UsageError
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.work import Outcome, Work
-from workers.crashes import CRASHES
 from workers.cpus import own_cpus, standing_aside
+from workers.crashes import CRASHES
 from workers.oom import kernel_oom_kills
 from workers.pipes import PipedProcess
 from workers.tree import MARK

@@ -7,7 +7,7 @@ load, has another output or wants another shape would take the others along.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def evaluate(order: EvalOrder, scratch: Path, deadline_s: float) -> EvalResult:
     if not files:
         words = "; ".join(f"{Path(order.models[at]).name}: {f.message}" for at, f in failures.items())
         raise ModelError(f"not one of the {len(order.models)} files can be measured: {words}")
-    _must_fit([yard.fp32, *files.values()])
+    must_fit([file.rehearsal.peak_rss_bytes for file in (yard.fp32, *files.values())])
     sitting = _sat(yard, files, order)
     return EvalResult(
         reference=_evaluated(yard.fp32, sitting, REFERENCE),
@@ -53,6 +53,23 @@ def evaluate(order: EvalOrder, scratch: Path, deadline_s: float) -> EvalResult:
         sitting=sitting,
         circumstances=circumstances_of(sitting, REFERENCE),
     )
+
+
+def must_fit(peaks: Sequence[int]) -> None:
+    """All arms of a session are in memory at once; one that the kernel kills would end the sitting.
+
+    Args:
+        peaks: bytes that each arm takes at most.
+
+    Raises:
+        Unsupported: there is not so much free.
+    """
+    needed, free = sum(peaks), psutil.virtual_memory().available
+    if needed > free:
+        raise Unsupported(
+            f"{len(peaks)} models in memory at once take {needed >> 20} MiB, and {free >> 20} MiB are free",
+            "Measure fewer at a time.",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,16 +150,6 @@ def _rehearsed(bench: Bench, model: Path, out: Path, patience_s: float) -> Predi
     rehearsal = predict(model, bench.target, samples, out, deadline_s=patience_s, lock=machine_lock())
     out.unlink()
     return rehearsal
-
-
-def _must_fit(files: list[_File]) -> None:
-    """All arms of a session are in memory at once; one that the kernel kills would end the sitting."""
-    needed, free = sum(file.rehearsal.peak_rss_bytes for file in files), psutil.virtual_memory().available
-    if needed > free:
-        raise Unsupported(
-            f"{len(files)} models in memory at once take {needed >> 20} MiB, and {free >> 20} MiB are free",
-            "Evaluate fewer files at a time.",
-        )
 
 
 def _sat(yard: _Yard, files: Mapping[int, _File], order: EvalOrder) -> Sitting:

@@ -37,6 +37,10 @@ def _deed(kind: WorkKind) -> Any:
         from workers.evaluating import evaluate
 
         return evaluate
-    from workers.verifying import bench, verify
+    if kind is WorkKind.BENCH:
+        from workers.benching import bench
 
-    return verify if kind is WorkKind.VERIFY else bench
+        return bench
+    from workers.verifying import verify
+
+    return verify

@@ -1,4 +1,4 @@
-"""`verify` and `bench`: whole model files, loaded as a user would load them."""
+"""`verify`: a written model file, loaded as a user would load it."""
 
 from __future__ import annotations
 
@@ -7,31 +7,21 @@ from pathlib import Path
 import numpy as np
 
 from qsearch.contracts.measurement import Measurement, Tier
-from qsearch.contracts.meter import Arm
-from qsearch.contracts.runtime import Loaded
 from qsearch.contracts.target import Target
-from qsearch.contracts.task import Array, Feeds
-from qsearch.contracts.work import BenchOrder, BenchResult, Verification, VerifyOrder
-from qsearch.graph.canary import write_canary
-from qsearch.measure.latency import summarise
+from qsearch.contracts.task import Array
+from qsearch.contracts.work import Verification, VerifyOrder
 from qsearch.measure.runtimes import runtime_named, settings_of
-from qsearch.measure.samples import read_samples, reshape_feeds, write_samples
+from qsearch.measure.samples import read_samples
 from qsearch.quantize.assemble import assemble, write_model
-from workers.hashing import file_sha256
-from workers.npz_data import npz_arrays
-from workers.sitting import ChildMeter, predict, read_outputs
+from workers.sitting import predict, read_outputs
 from workers.slot_lock import LOCK_WAIT_S, machine_lock, slot_lock
 from workers.splits import split_file
-from workers.trials import Bench, circumstances_of, fp32_like, measure
+from workers.trials import Bench, fp32_like, measure
 
 #: extra slack on the ratio when a written file is measured again: a second sitting, another load
 RATIO_SLACK = 0.05
 #: batches stored with an exported model, inputs and outputs
 CHECK_BATCHES = 4
-#: rows of seeded random input when nobody gave data
-RANDOM_SAMPLES = 8
-#: length given to an axis the model leaves open, when inputs are made up
-OPEN_AXIS = 32
 
 
 def verify(order: VerifyOrder, scratch: Path, deadline_s: float) -> Verification:
@@ -105,47 +95,3 @@ def _disagreements(expected: Measurement, measured: Measurement) -> tuple[str, .
             f"the trial {then.value:.3f} [{then.low:.3f}, {then.high:.3f}]"
         )
     return tuple(words)
-
-
-def bench(order: BenchOrder, scratch: Path, deadline_s: float) -> BenchResult:
-    """Time whole files against the first, over one set of samples.
-
-    Raises:
-        DataError: the models want other inputs than the samples have.
-    """
-    models = [Path(m) for m in order.models] or [write_canary(scratch / "canary.onnx")] * 2
-    loaded = runtime_named(order.target.runtime).load(models[0], order.target)
-    inputs = loaded.inputs()
-    arrays = npz_arrays(Path(order.data)) if order.data else _random(loaded, order.seed, order.target.batch)
-    rows = min(len(a) for a in arrays.values()) // order.target.batch * order.target.batch
-    feeds: list[Feeds] = [
-        {name: arrays[name][row : row + order.target.batch] for name in inputs if name in arrays}
-        for row in range(0, rows, order.target.batch)
-    ]
-    if order.shapes:
-        feeds = reshape_feeds(feeds, inputs, order.shapes)
-    samples = scratch / "bench.npz"
-    write_samples(samples, feeds, {}, [order.target.batch] * len(feeds))
-    arms = [
-        Arm(name=str(i), model=m, sha256=file_sha256(m), target=order.target, samples=samples)
-        for i, m in enumerate(models)
-    ]
-    sitting = ChildMeter(lock=machine_lock(), limits=order.limits).sit(arms, order.tier, seed=order.seed)
-    return BenchResult(
-        latencies={i: summarise(sitting, str(i)) for i in range(1, len(arms))},
-        sitting=sitting,
-        circumstances=circumstances_of(sitting, "0"),
-    )
-
-
-def _random(loaded: Loaded, seed: int, batch: int) -> dict[str, Array]:
-    """Seeded inputs of the model's own shapes: axis 0 counts samples, open axes get OPEN_AXIS."""
-    draw = np.random.default_rng(seed)
-    arrays: dict[str, Array] = {}
-    for name, (dtype, shape) in loaded.inputs().items():
-        rest = [axis if isinstance(axis, int) else OPEN_AXIS for axis in shape[1:]]
-        size = [batch * RANDOM_SAMPLES, *rest]
-        kind = np.dtype(dtype)
-        made = draw.standard_normal(size) if kind.kind == "f" else draw.integers(0, 2, size)
-        arrays[name] = made.astype(kind)
-    return arrays

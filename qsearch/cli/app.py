@@ -8,6 +8,7 @@ import typer
 
 from qsearch.cli import (
     asking,
+    comparing,
     evaluation,
     exports,
     heads,
@@ -76,7 +77,7 @@ def _group(text: str, example: str) -> typer.Typer:
     return group
 
 
-def root(
+def root(  # noqa: PLR0913, PLR0917 a command's parameters are its options
     context: typer.Context,
     database_url: Annotated[
         str | None, typer.Option("--database-url", metavar="URL", help="Where jobs and measurements are kept.")
@@ -92,6 +93,10 @@ def root(
         Literal["auto", "always", "never"] | None, typer.Option("--color", help="Colours in tables.")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=installation.print_version, help="Print the version."),
+    ] = False,
 ) -> None:
     """Find which quantization each layer of a model should get, by measuring.
 
@@ -139,6 +144,7 @@ _COMMANDS = (
     (results.trials, "qsearch trials @last -f csv"),
     (results.show, "qsearch show @last/best"),
     (results.layers, "qsearch layers @last"),
+    (comparing.compare, "qsearch compare @last/best @last/0"),
     (queries.query, 'qsearch query "select * from v_trials"'),
     (exports.export, "qsearch export @last/best -o out --verify"),
     (models.inspect, "qsearch inspect model.onnx"),

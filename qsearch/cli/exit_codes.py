@@ -7,10 +7,10 @@
 | 2    | usage                                                                                    |
 | 3    | the spec, the model or the data is unusable; nothing was started                         |
 | 4    | not found                                                                                |
-| 5    | the job failed or was cancelled; eval: a file could not be measured                      |
+| 5    | the job failed or was cancelled; eval, bench: a file could not be measured               |
 | 6    | finished, but nothing meets the constraints; the best infeasible one is kept and printed |
 | 8    | the database, the cluster or the server is unreachable; doctor found a problem           |
-| 9    | inconclusive                                                                             |
+| 9    | inconclusive; compare --strict: the times were not told apart                            |
 | 124  | the time of --timeout was over; the job goes on                                          |
 | 130  | interrupted (143: terminated)                                                            |
 """

@@ -38,6 +38,17 @@ def doctor(
         raise typer.Exit(code)
 
 
+def print_version(asked: bool) -> None:
+    """Answer `--version` with one line, and end; `version` says more."""
+    from qsearch import __version__
+
+    if asked:
+        from qsearch.cli.output import print_text
+
+        print_text(f"qsearch {__version__}\n")
+        raise typer.Exit
+
+
 def version(context: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:
     """Print the versions of QSearch and of what it stands on."""
     from importlib.metadata import PackageNotFoundError

@@ -11,7 +11,7 @@ JOURNEY: dict[str, tuple[str, ...]] = {
     "Describe a job": ("init", "validate", "plan"),
     "Run it": ("run", "submit", "resume"),
     "Follow it": ("jobs", "status", "watch", "stop", "cancel"),
-    "Look at the answer": ("best", "pareto", "trials", "show", "layers", "query"),
+    "Look at the answer": ("best", "pareto", "trials", "show", "layers", "compare", "query"),
     "Take it away": ("export",),
     "Models by themselves": ("inspect", "bench", "eval"),
     "The installation": ("doctor", "config", "head", "schema", "version"),

@@ -29,11 +29,15 @@ def inspect(
 
 def bench(  # noqa: PLR0913, PLR0917 a command's parameters are its options
     context: typer.Context,
-    models: Annotated[
-        list[str], typer.Argument(metavar="MODEL", help="Two or more .onnx files; the first is the reference.")
-    ],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help=".onnx files; the first is the reference.")],
     data: DataOption = "",
-    target: Annotated[str, typer.Option("--target", metavar="NAME", help="Runtime, threads and batch, by name.")] = "",
+    spec: Annotated[
+        str, typer.Option("--spec", metavar="SPEC", help="Take the search samples and the targets of a job spec.")
+    ] = "",
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", metavar="NAME", help="Runtime, threads and batch, by name; may be repeated."),
+    ] = None,
     tier: Annotated[
         Literal["quick", "screen", "final"], typer.Option("--tier", help="How much care to take.")
     ] = "screen",
@@ -44,14 +48,31 @@ def bench(  # noqa: PLR0913, PLR0917 a command's parameters are its options
     form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time models against each other, interleaved, with intervals."""
+    """Time models and runtimes against each other, side by side.
+
+    All in one sitting, interleaved, with intervals; every model under every target. Without --data or
+    --spec the inputs are random, and said to be. Exits with 5 when one could not be measured; the others
+    are printed."""
     chosen = chosen_form(form, as_json)
+    from pathlib import Path
+
     from qsearch.contracts.measurement import Tier
 
     session = session_of(context)
     with session.desk() as desk:
-        found = desk.bench(models, data=data, target=target, tier=Tier(tier), shapes=tuple(shape or ()))
+        found = desk.bench(
+            models,
+            data=data,
+            target="",
+            tier=Tier(tier),
+            shapes=tuple(shape or ()),
+            targets=tuple(target or ()),
+            spec=Path(spec) if spec else None,
+        )
+    from qsearch.cli.exit_codes import JOB_FAILED
     from qsearch.cli.output import answer
-    from qsearch.report.models import bench_answer
+    from qsearch.report.timings import bench_answer
 
     answer(session, bench_answer(found), chosen)
+    if found.result.failures:
+        raise typer.Exit(JOB_FAILED)

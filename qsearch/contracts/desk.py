@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from qsearch.contracts.comparison import AcrossView, CompareView
 from qsearch.contracts.front import Best
 from qsearch.contracts.job import Job, JobSpec, JobState, Request
 from qsearch.contracts.layer import Inspection
@@ -122,11 +123,36 @@ class Desk(Protocol):
 
     def show(self, trial: str) -> TrialView: ...
 
+    def compare(self, first: str, second: str, *, measure: bool, quick: bool) -> CompareView:
+        """The second trial against the first, of one job or of two; from what is stored unless `measure`.
+
+        `quick` is for `measure`: one session instead of the finals' six.
+        """
+        ...
+
+    def across(self, job: str) -> AcrossView:
+        """A job of several targets: where they differ. From what is stored."""
+        ...
+
     def inspect(self, model: str) -> Inspection: ...
 
     def bench(
-        self, models: Sequence[str], *, data: str, target: str, tier: Tier, shapes: Sequence[str]
-    ) -> BenchView: ...
+        self,
+        models: Sequence[str],
+        *,
+        data: str,
+        target: str,
+        tier: Tier,
+        shapes: Sequence[str],
+        targets: Sequence[str] = (),
+        spec: Path | None = None,
+    ) -> BenchView:
+        """Time files against the first, under the first target, in one sitting.
+
+        Several `targets` stand in place of `target`: every file under each of them. Inputs are those of
+        `data`, else the search samples of `spec`, else random and said to be so.
+        """
+        ...
 
     def eval(self, models: Sequence[str], spec: Path, *, target: str, quick: bool) -> EvalView:
         """Time files and trials against the spec's fp32 in one sitting, and score them on its held-out split.

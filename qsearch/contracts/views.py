@@ -271,8 +271,13 @@ class Check:
 class BenchView:
     """What `bench` found, with the names of the files."""
 
+    #: by position, as it was given: a model stands once for each target
     models: tuple[str, ...]
     result: BenchResult
+    #: name of the target of each position
+    targets: tuple[str, ...] = ()
+    #: what a reader should know: whose samples these are
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

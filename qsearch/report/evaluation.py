@@ -17,6 +17,8 @@ from qsearch.report.trial import latency_document, sample_counts
 
 #: operators named in a table; a document has them all
 TOP_OPERATORS = 4
+#: circumstances that a table tells; a document has them all
+_TOLD = ("provider", "threads", "batch", "options")
 _DYNAMIC = frozenset({"DynamicQuantizeLinear"})
 _MOVERS = QUANTIZE | DEQUANTIZE | CAST
 
@@ -206,7 +208,7 @@ def _line(view: EvalView, position: int) -> Line:
 
 
 def _notes(view: EvalView) -> tuple[str, ...]:
-    result = view.result
+    result, under = view.result, view.result.circumstances
     latencies = [file.latency for file in result.models.values() if file.latency]
     raw = sum(arm["samples"] for arm in sample_counts(result.sitting).values())
     clean = [latency.detectable for latency in latencies if latency.verdict is not Verdict.POLLUTED]
@@ -216,6 +218,8 @@ def _notes(view: EvalView) -> tuple[str, ...]:
         f"One sitting of {count(len(latencies) + 1, 'arm')}, tier {result.sitting.tier.value}, "
         f"{count(raw, 'raw sample')}, {duration(result.sitting.seconds)}, {result.circumstances.runtime} on "
         f"{result.circumstances.host}{visible}.{asked}",
+        f"Measured under machine class {under.machine_key}, runtime key {under.runtime_key}"
+        f"{''.join(f', {name} {under.details[name]}' for name in _TOLD if under.details.get(name))}.",
         *(f"{note[:1].upper()}{note[1:]}." for note in view.notes),
     )
 

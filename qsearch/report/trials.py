@@ -36,9 +36,11 @@ def trials_answer(job: str, trials: Sequence[FrontRow | TrialView]) -> Answer:
         else:
             rows.append(trial_cells(reference(each.trial), each.trial))
             lines.append(_unfinished(each.trial))
-    table = style.table(lines, f"trials of {job}")
+    tables = tuple(
+        style.table([lines[at] for at in places], f"trials of {job}{on}") for on, places in _by_target(trials).items()
+    )
     document = {"job": job, "trials": rows}
-    return Answer(noun="trials", row_noun="trial", document=document, rows=tuple(rows), tables=(table,))
+    return Answer(noun="trials", row_noun="trial", document=document, rows=tuple(rows), tables=tables)
 
 
 def fronts_answer(views: Sequence[FrontView]) -> Answer:
@@ -70,6 +72,15 @@ def by_speed(view: FrontView) -> list[FrontRow]:
 def short(trial: str) -> str:
     """`42` of `JOB/42`, where the job is named above."""
     return trial.rpartition("/")[2]
+
+
+def _by_target(trials: Sequence[FrontRow | TrialView]) -> dict[str, list[int]]:
+    """Places in the list by target, as a title tells it; one nameless heading where there are not several."""
+    places: dict[str, list[int]] = {}
+    for at, each in enumerate(trials):
+        trial = each.result.trial if isinstance(each, FrontRow) else each.trial
+        places.setdefault(f" on {trial.target}", []).append(at)
+    return places if len(places) > 1 else {"": list(range(len(trials)))}
 
 
 def _place(row: FrontRow) -> str:

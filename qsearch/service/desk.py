@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from qsearch.contracts.comparison import AcrossView, CompareView
 from qsearch.contracts.errors import Interrupted, NotFound, Unsupported, UsageError
 from qsearch.contracts.front import Best
 from qsearch.contracts.job import Job, JobSpec, JobState, Request
@@ -212,6 +213,21 @@ class LocalDesk:
         job, number = find_trial(self._ledger, trial, self._owner)
         return trial_view(self._ledger, job, number)
 
+    def compare(self, first: str, second: str, *, measure: bool, quick: bool) -> CompareView:
+        """See `Desk.compare`."""
+        from qsearch.service.comparing import compare, compare_now
+
+        if not measure:
+            return compare(self._ledger, first, second, self._owner)
+        with self._place("local") as place:
+            return compare_now(place, first, second, self._owner, quick=quick)
+
+    def across(self, job: str) -> AcrossView:
+        """See `Desk.across`."""
+        from qsearch.service.targeting import across_targets
+
+        return across_targets(self._ledger, self._ledger.job(job, self._owner))
+
     def query(self, sql: str, *, limit: int, timeout_s: float) -> QueryResult:
         """See `Desk.query`."""
         url = self._settings.value("database_url")
@@ -231,12 +247,24 @@ class LocalDesk:
         with self._place("local") as place:
             return inspect(place, model)
 
-    def bench(self, models: Sequence[str], *, data: str, target: str, tier: Tier, shapes: Sequence[str]) -> BenchView:
+    def bench(
+        self,
+        models: Sequence[str],
+        *,
+        data: str,
+        target: str,
+        tier: Tier,
+        shapes: Sequence[str],
+        targets: Sequence[str] = (),
+        spec: Path | None = None,
+    ) -> BenchView:
         """See `Desk.bench`."""
-        from qsearch.service.starting import bench
+        from qsearch.service.benching import bench, resolve
 
+        named = tuple(targets) or ((target,) if target else ())
+        asked = resolve(models, data=data, spec=spec, targets=named, tier=tier, shapes=shapes)
         with self._place("local") as place:
-            return bench(place, models, data=data, target=target, tier=tier, shapes=shapes)
+            return bench(place, asked)
 
     def eval(self, models: Sequence[str], spec: Path, *, target: str, quick: bool) -> EvalView:
         """See `Desk.eval`."""

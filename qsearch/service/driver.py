@@ -185,9 +185,11 @@ class Driver:
     def _ask(self, job: Job, count: int, proposers: Mapping[str, Proposer]) -> loop.Asked:
         rows = [t for t in self._ledger.trials(job.id) if t.state is not TrialState.CANCELLED]
         numbers: list[int] = []
-        for _ in range(count):
+        # a target whose space is exhausted leaves its turns to the others: their spaces may be larger
+        asking = list(proposers)
+        while asking and len(numbers) < count:
             # targets take turns, the one with the fewest rows first, so that each front gets its share
-            name = min(proposers, key=lambda n: (sum(t.target == n for t in rows), n))
+            name = min(asking, key=lambda n: (sum(t.target == n for t in rows), n))
             mine = [t for t in rows if t.target == name]
             history = self._ledger.history(job.id, name)
             done = {r.trial.number for r in history}
@@ -195,7 +197,7 @@ class Driver:
             proposals = proposers[name].propose(1, history, pending, number=len(mine))
             added = self._ledger.add_trials(self._lease, proposals)
             if not added:
-                break
+                asking.remove(name)
             rows += added
             numbers += [t.number for t in added]
         return loop.Asked(tuple(numbers), count)

@@ -33,7 +33,7 @@ from workers.slot_lock import LOCK_WAIT_S
 LOADING_S = 60.0
 #: a file's kernels may be so many times slower than fp32's
 SLOWER = 20.0
-_TRIAL = re.compile(r".+/(\d+|best(:.+)?|front(:.+)?\[\d+\])")
+_TRIAL = re.compile(r".+/(\d+|(best|front\[\d+\])(:.+)?)")
 #: a limit of 1 % is met by 0.010000000000000002
 _ROUNDING = 1e-9
 
@@ -90,7 +90,7 @@ def evaluate(place: Workplace, asked: Asked, owner: str) -> EvalView:
     """
     trials = {at: find_trial(place.ledger, name, owner) for at, name in enumerate(asked.models) if _is_trial(name)}
     files = {at: _file(name) for at, name in enumerate(asked.models) if at not in trials}
-    jobs = [job for job, _ in trials.values() if _same_preparation(job.spec, asked)]
+    jobs = [job for job, _ in trials.values() if same_preparation(job.spec, asked)]
     base = jobs[0] if jobs else None
     ready = ready_for(place, base, asked.target) if base else _anew(place, asked, owner)
     for job in jobs:
@@ -142,6 +142,18 @@ def keeps(accuracy: Accuracy, limit: DropLimit) -> bool:
     return seen.value <= limit.amount + _ROUNDING
 
 
+def same_preparation(spec: JobSpec, asked: Asked) -> bool:
+    """Whether a job's splits and fp32 are those that are asked for."""
+    mine, theirs = asked.spec, spec
+    names = ("task", "data", "metric", "folder", "shapes")
+    return (
+        model_path(mine) == model_path(theirs)
+        and all(getattr(mine, name) == getattr(theirs, name) for name in names)
+        and mine.search.seed == theirs.search.seed
+        and any(target.digest == asked.target.digest for target in theirs.targets)
+    )
+
+
 def _is_trial(name: str) -> bool:
     """A file of that name wins: a folder of exports may well be called like a job."""
     return not Path(name).expanduser().is_file() and _TRIAL.fullmatch(name) is not None
@@ -152,18 +164,6 @@ def _file(name: str) -> Path:
     if not path.is_file():
         raise ModelError(f"no file {path}", "Give the path of an .onnx file, or a trial: JOB/42, JOB/best.")
     return path
-
-
-def _same_preparation(spec: JobSpec, asked: Asked) -> bool:
-    """Whether a job's splits and fp32 are those that the spec asks for."""
-    mine, theirs = asked.spec, spec
-    names = ("task", "data", "metric", "folder", "shapes")
-    return (
-        model_path(mine) == model_path(theirs)
-        and all(getattr(mine, name) == getattr(theirs, name) for name in names)
-        and mine.search.seed == theirs.search.seed
-        and any(target.digest == asked.target.digest for target in theirs.targets)
-    )
 
 
 def _must_be_the_jobs_model(place: Workplace, job: Job, now: Inspection) -> None:
@@ -239,5 +239,5 @@ def _notes(place: Workplace, asked: Asked, base: Job | None, ready: Ready) -> Se
 
 
 def _strangers(asked: Asked, trials: Mapping[int, tuple[Job, int]]) -> Sequence[str]:
-    others = sorted({job.id for job, _ in trials.values() if not _same_preparation(job.spec, asked)})
+    others = sorted({job.id for job, _ in trials.values() if not same_preparation(job.spec, asked)})
     return [f"job {other} was searched with another model, other data or another target" for other in others]

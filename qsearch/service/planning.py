@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from qsearch.contracts.job import JobSpec
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.pool import Pool
 from qsearch.contracts.trial import TrialState
 from qsearch.contracts.views import Plan, TargetMatch
+from qsearch.search.space import Space
 from qsearch.service.preparing import Preparer
 from qsearch.service.workplace import Workplace
 
@@ -23,10 +27,12 @@ def plan(place: Workplace, spec: JobSpec) -> Plan:
     Raises:
         InputError: what no candidate can ever meet.
     """
-    inspection, space = Preparer(place.workshop(), place.artifacts).inspect("plan", spec)
+    preparer = Preparer(place.workshop(), place.artifacts)
+    inspection, space = preparer.inspect("plan", spec)
     matches = tuple(_match(place.pool, target_name, spec) for target_name in (t.name for t in spec.targets))
     estimate, measured = _estimate(place.ledger, spec, inspection.digest)
     remarks = [f"impossible: no machine can serve {m.target}: {'; '.join(m.reasons)}" for m in matches if not m.hosts]
+    remarks += _smaller_spaces(preparer, spec, space, [m.target for m in matches if m.hosts])
     if not measured:
         remarks.append("the time is a guess: no job on this model has been measured in this database")
     if spec.search.time_s is not None and spec.search.trials * estimate["trial"] > spec.search.time_s:
@@ -45,6 +51,21 @@ def plan(place: Workplace, spec: JobSpec) -> Plan:
         estimate_s=estimate,
         remarks=tuple(remarks),
     )
+
+
+def _smaller_spaces(preparer: Preparer, spec: JobSpec, space: Space, served: Sequence[str]) -> list[str]:
+    """What further targets are searched without, beside the first; a pin that one cannot keep is refused here."""
+    remarks = []
+    for target in spec.targets[1:]:
+        if target.runtime == spec.targets[0].runtime or target.name not in served:
+            continue
+        _, theirs = preparer.inspect(f"plan/{target.name}", replace(spec, targets=(target,)))
+        runs, here = ({c for got in s.allowed.values() for c in got} for s in (theirs, space))
+        for one, lacks in ((target, here - runs), (spec.targets[0], runs - here)):
+            if lacks:
+                names = ", ".join(choice.value for choice in spec.space.choices if choice in lacks)
+                remarks.append(f"{one.name} has no kernel for {names}: it is searched without")
+    return remarks
 
 
 def _match(pool: Pool, name: str, spec: JobSpec) -> TargetMatch:

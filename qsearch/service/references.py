@@ -42,6 +42,11 @@ def find_trial(ledger: Ledger, reference: str, owner: str) -> tuple[Job, int]:
     if what.isdigit():
         return job, ledger.trial(job.id, int(what)).number
     kind, _, target = what.partition(":")
+    if not target and len(job.spec.targets) > 1 and (kind == "best" or _FRONT.fullmatch(kind)):
+        names = [f"{job.id}/{kind}:{t.name}" for t in job.spec.targets]
+        raise UsageError(
+            f"job {job.id} has {len(names)} targets, each with its own {kind}", f"Write {' or '.join(names)}."
+        )
     target = target_of(job, target)
     if kind == "best":
         best = ledger.best(job.id, target)

@@ -1,18 +1,15 @@
-"""`init`, `inspect` and `bench`: work on a model file without a job."""
+"""`init` and `inspect`: work on a model file without a job."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from qsearch.contracts.choices import AVAILABLE
 from qsearch.contracts.errors import ModelError, UsageError
 from qsearch.contracts.job import ModelRef
 from qsearch.contracts.layer import Inspection
-from qsearch.contracts.measurement import Tier
-from qsearch.contracts.views import BenchView
-from qsearch.contracts.work import BenchOrder, BenchResult, InspectOrder, WorkKind
+from qsearch.contracts.work import InspectOrder, WorkKind
 from qsearch.service.preparing import INSPECT_DEADLINE_S, expect
 from qsearch.service.workplace import Workplace
 from qsearch.spec.targets import find_target
@@ -40,37 +37,6 @@ def inspect(place: Workplace, model: str) -> Inspection:
     result, scratch = place.workshop().do(WorkKind.INSPECT, "inspect", order, target, INSPECT_DEADLINE_S)
     shutil.rmtree(scratch, ignore_errors=True)
     return expect(result, Inspection)
-
-
-def bench(
-    place: Workplace, models: Sequence[str], *, data: str, target: str, tier: Tier, shapes: Sequence[str]
-) -> BenchView:
-    """Time model files against the first of them."""
-    if len(models) < 2:
-        raise UsageError("bench compares: give at least two model files", "qsearch bench fp32.onnx int8.onnx")
-    where = find_target(target or HERE, Path.cwd())
-    order = BenchOrder(
-        models=tuple(str(_file(m)) for m in models),
-        data=str(_file(data)) if data else "",
-        target=where,
-        tier=tier,
-        seed=0,
-        shapes=dict(_shape(s) for s in shapes),
-    )
-    result, scratch = place.workshop().do(WorkKind.BENCH, "bench", order, where, 900.0)
-    shutil.rmtree(scratch, ignore_errors=True)
-    return BenchView(models=tuple(models), result=expect(result, BenchResult))
-
-
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    axis, equals, sizes = text.partition("=")
-    try:
-        found = tuple(int(s) for s in sizes.split(","))
-    except ValueError:
-        found = ()
-    if not equals or not found or min(found) < 1:
-        raise UsageError(f"{text!r} is no shape", "Write AXIS=SIZE[,SIZE...], for example sequence=32,128")
-    return axis, found
 
 
 def _file(name: str) -> Path:

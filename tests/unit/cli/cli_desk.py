@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import report_records as records
+import report_records_compared as compared
 import report_records_desk as desk_records
 import report_records_models as model_records
 
+from qsearch.contracts.comparison import AcrossView, CompareView
 from qsearch.contracts.desk import Desk, Watcher
 from qsearch.contracts.front import Best
 from qsearch.contracts.job import Job, JobSpec, JobState, Request
@@ -49,6 +51,8 @@ class MemoryDesk:
         self.the_layers = model_records.layers()
         self.the_plan = records.plan()
         self.the_receipt = desk_records.receipt()
+        self.the_timings = records.bench()
+        self.the_comparison = compared.comparison()
         self.the_evaluation = model_records.evaluation(result=model_records.all_measured())
         self.the_checks: tuple[Check, ...] = desk_records.checks()
         self.the_head: HeadView | None = desk_records.head()
@@ -135,9 +139,28 @@ class MemoryDesk:
         self._ask(model=model)
         return records.inspection()
 
-    def bench(self, models: Sequence[str], *, data: str, target: str, tier: Tier, shapes: Sequence[str]) -> BenchView:
+    def bench(
+        self,
+        models: Sequence[str],
+        *,
+        data: str,
+        target: str,
+        tier: Tier,
+        shapes: Sequence[str],
+        targets: Sequence[str] = (),
+        spec: Path | None = None,
+    ) -> BenchView:
         self._ask(models=tuple(models), data=data, target=target, tier=tier, shapes=tuple(shapes))
-        return records.bench()
+        self.asked |= {"targets": tuple(targets), "spec": spec}
+        return self.the_timings
+
+    def compare(self, first: str, second: str, *, measure: bool, quick: bool) -> CompareView:
+        self._ask(first=first, second=second, measure=measure, quick=quick)
+        return self.the_comparison
+
+    def across(self, job: str) -> AcrossView:
+        self._ask(job=job)
+        return compared.across()
 
     def eval(self, models: Sequence[str], spec: Path, *, target: str, quick: bool) -> EvalView:
         self._ask(models=tuple(models), spec=spec, target=target, quick=quick)

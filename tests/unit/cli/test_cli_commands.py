@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import report_records as records
+import report_records_compared as compared
 import report_records_desk as desk_records
 import report_records_models as model_records
 
@@ -39,6 +40,7 @@ PRINTING = {
     "trials": ["j1"],
     "layers": ["j1"],
     "show": ["j1/4"],
+    "compare": ["j1/4", "j1/1"],
     "query": ["select 1"],
     "export": ["j1/4", "-o", "out"],
     "inspect": ["m.onnx"],
@@ -236,12 +238,48 @@ def test_states_are_read_in_any_case_and_refused_by_name(qsearch, desk) -> None:
     assert qsearch("trials", "j1", "--state", "paused").code == 2
 
 
-def test_bench_hands_over_tier_and_shapes(qsearch, desk) -> None:
-    qsearch(
-        "bench", "a.onnx", "b.onnx", "--tier", "final", "--shape", "sequence=32", "--data", "x.npz", "--target", "t"
-    )
-    asked = {"models": ("a.onnx", "b.onnx"), "data": "x.npz", "target": "t", "tier": Tier.FINAL}
-    assert desk.asked == {**asked, "shapes": ("sequence=32",)}
+def test_bench_hands_over_what_to_time_and_fails_when_one_could_not_be(qsearch, desk) -> None:
+    ran = qsearch("bench", "a.onnx", "b.onnx", "--tier", "final", "--shape", "sequence=32", "--data", "x.npz")
+    assert ran.code == 0, ran.err
+    asked = {"models": ("a.onnx", "b.onnx"), "data": "x.npz", "target": "", "tier": Tier.FINAL}
+    assert desk.asked == {**asked, "shapes": ("sequence=32",), "targets": (), "spec": None}
+    qsearch("bench", "a.onnx", "--target", "t", "--target", "u", "--spec", "s.yaml")
+    assert (desk.asked["targets"], desk.asked["spec"], desk.asked["data"]) == (("t", "u"), Path("s.yaml"), "")
+    desk.the_timings = compared.timings()
+    ran = qsearch("bench", "a.onnx", "b.onnx")
+    assert ran.code == 5
+    assert "bad-model: it wants other inputs" in ran.out
+    assert "RANDOM" in ran.out
+
+
+def test_compare_hands_over_two_trials_or_a_job(qsearch, desk) -> None:
+    assert qsearch("compare", "j1/4", "j2/best:t", "--measure", "--fast").code == 0
+    assert desk.asked == {"first": "j1/4", "second": "j2/best:t", "measure": True, "quick": True}
+    assert qsearch("compare", "j1", "--targets").code == 0
+    assert desk.asked == {"job": "j1"}
+
+
+@pytest.mark.parametrize(
+    "words", [["j1/4"], ["j1", "j2", "--targets"], ["j1", "--targets", "--measure"], ["j1/1", "j1/2", "--fast"]]
+)
+def test_flags_of_compare_that_mean_nothing_together_are_refused(qsearch, words: list[str]) -> None:
+    assert qsearch("compare", *words).code == 2
+
+
+def test_compare_is_strict_when_asked(qsearch, desk) -> None:
+    assert qsearch("compare", "j1/4", "j1/1", "--strict").code == 0
+    desk.the_comparison = compared.incomparable()
+    assert qsearch("compare", "j1/4", "j1/1").code == 0
+    ran = qsearch("compare", "j1/4", "j1/1", "--strict")
+    assert ran.code == 9
+    assert "runtime_key is a here and b there" in ran.out
+
+
+def test_version_is_a_flag_too(qsearch) -> None:
+    ran = qsearch("--version")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("qsearch ")
+    assert len(ran.out.splitlines()) == 1
 
 
 def test_eval_hands_over_files_and_trials_and_fails_when_one_of_them_could_not_be_measured(qsearch, desk) -> None:

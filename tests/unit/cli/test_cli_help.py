@@ -36,6 +36,7 @@ COMMANDS = [
     "best",
     "show",
     "layers",
+    "compare",
     "inspect",
     "bench",
     "eval",

@@ -9,22 +9,27 @@ from dataclasses import replace
 
 import pytest
 import report_records as records
+import report_records_compared as compared
 import report_records_desk as desk_records
 import report_records_models as model_records
 
 from qsearch.contracts.choices import Choice
+from qsearch.contracts.comparison import Basis
 from qsearch.contracts.verdict import Verdict
+from qsearch.report.across import across_answer
 from qsearch.report.answer import Answer
 from qsearch.report.bests import best_answer, versus_text
 from qsearch.report.checks import checks_answer
+from qsearch.report.comparison import comparison_answer
 from qsearch.report.evaluation import evaluation_answer
 from qsearch.report.exports import receipt_answer, verdict
 from qsearch.report.jobs import jobs_answer, status_answer
 from qsearch.report.layers import layers_answer
-from qsearch.report.models import bench_answer, inspection_answer
+from qsearch.report.models import inspection_answer
 from qsearch.report.plans import plan_answer, possible, spec_answer
 from qsearch.report.progress import fraction_done, progress_line
 from qsearch.report.queries import query_answer
+from qsearch.report.timings import bench_answer
 from qsearch.report.trial import sample_counts, trial_answer
 from qsearch.report.trial_rows import pooled_references
 from qsearch.report.trials import fronts_answer, trials_answer
@@ -42,6 +47,10 @@ ANSWERS: dict[str, Callable[[], Answer]] = {
     "trial": lambda: trial_answer(records.shown()),
     "failed": lambda: trial_answer(records.failed()),
     "model": lambda: inspection_answer("m.onnx", records.inspection()),
+    "comparison": lambda: comparison_answer(compared.comparison()),
+    "incomparable": lambda: comparison_answer(compared.incomparable()),
+    "arms": lambda: bench_answer(compared.timings()),
+    "across": lambda: across_answer(compared.across()),
     "timings": lambda: bench_answer(records.bench()),
     "evaluation": lambda: evaluation_answer(model_records.evaluation()),
     "spec": lambda: spec_answer(records.job().spec),
@@ -184,3 +193,50 @@ def test_progress_is_one_line() -> None:
     assert "1 min 30 s to go" in line
     assert "1.60× [1.57, 1.63]" in line
     assert fraction_done(records.progress(budget=0)) == 0.0
+
+
+def test_random_inputs_are_called_that_in_every_form() -> None:
+    answer = bench_answer(compared.timings())
+    document = json.loads(write(answer, "json"))
+    assert document["random_inputs"] is True
+    assert document["made_up"] == {"ids": "int64, 0 to 30521 (rows of table)"}
+    assert "RANDOM" in answer.tables[0].notes[2]
+    assert all(row["random_inputs"] for row in answer.rows)
+    given = bench_answer(records.bench())
+    assert json.loads(write(given, "json"))["random_inputs"] is False
+    assert not any("RANDOM" in note for note in given.tables[0].notes)
+
+
+def test_every_arm_tells_its_costs_its_tails_and_what_they_need() -> None:
+    reference, fast, other, failed = bench_answer(compared.timings()).rows
+    assert (reference["reference"], reference["load_ms"], reference["size_bytes"]) == (True, 10.0, 1000)
+    assert (fast["tail_p90_ms"], fast["tail_p99_ms"], fast["target"]) == (4.6, None, "t")
+    assert fast["rejected_blocks"] == 1
+    assert other["target"] == "u"
+    assert failed["cause"] == "bad-model"
+    line = bench_answer(compared.timings()).tables[0].lines[1]
+    assert "p90 ≤ 4.60 ms, p99 needs 662" in line.cells
+
+
+def test_a_time_through_fp32_is_called_indirect_and_one_that_is_none_says_why() -> None:
+    view = compared.comparison()
+    assert view.time is not None
+    indirect = replace(view, time=replace(view.time, basis=Basis.INDIRECT))
+    document = json.loads(write(comparison_answer(indirect), "json"))
+    assert (document["time"]["basis"], document["time"]["direct"]) == ("indirect", False)
+    assert "indirect: each against fp32" in write(comparison_answer(indirect), "md")
+    none = json.loads(write(comparison_answer(compared.incomparable()), "json"))
+    assert none["time"] is None
+    assert none["incomparable"].startswith("cannot compare")
+    assert none["accuracy"][0]["p"] == 0.625
+    assert "exact McNemar p=0.625: only the first right on 3, only the second on 1" in write(
+        comparison_answer(view), "md"
+    )
+
+
+def test_trials_of_several_targets_stand_in_a_table_each() -> None:
+    rows = records.front().rows
+    there = replace(rows[1], result=replace(rows[1].result, trial=replace(rows[1].result.trial, target="other")))
+    tables = trials_answer("j1", [rows[0], there, rows[2]]).tables
+    assert [table.title for table in tables] == ["trials of j1 on cpu-1thread", "trials of j1 on other"]
+    assert [len(table.lines) for table in tables] == [2, 1]

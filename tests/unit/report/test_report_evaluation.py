@@ -69,7 +69,8 @@ def test_a_broken_limit_is_said_beside_the_verdict() -> None:
 def test_the_tier_and_whose_samples_they_are_stand_below() -> None:
     view = model_records.evaluation()
     quick = replace(view, result=replace(view.result, sitting=replace(records.sitting(), tier=Tier.QUICK)))
-    first, second = evaluation_answer(quick).tables[0].notes
+    first, under, second = evaluation_answer(quick).tables[0].notes
+    assert under == "Measured under machine class mk, runtime key rk, threads 1."
     assert first.startswith("One sitting of 4 arms, tier quick, ")
     assert second == "The samples and fp32 are those of job j1."
 

@@ -66,7 +66,7 @@ def test_nothing_to_evaluate_or_no_spec_is_refused(spec: Path) -> None:
         resolve(spec.with_name("gone.yaml"), ["a.onnx"], target="", quick=False)
 
 
-@pytest.mark.parametrize("name", ["@last/best", "j1/42", "j1/best:cpu-2threads", "j1/front[2]", "a b/front:t[0]"])
+@pytest.mark.parametrize("name", ["@last/best", "j1/42", "j1/best:cpu-2threads", "j1/front[2]", "a b/front[0]:t"])
 def test_a_trial_is_told_from_a_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert evaluating._is_trial(name)
@@ -86,11 +86,11 @@ def test_what_is_no_trial_must_be_a_file(name: str, tmp_path: Path, monkeypatch:
 def test_the_samples_are_a_jobs_own_when_it_was_asked_the_same(spec: Path) -> None:
     asked = resolve(spec, ["j1/1"], target="cpu-2threads", quick=False)
     job = asked.spec
-    assert evaluating._same_preparation(replace(job, name="other", search=replace(job.search, trials=1)), asked)
-    assert not evaluating._same_preparation(replace(job, metric="top5"), asked)
-    assert not evaluating._same_preparation(replace(job, search=replace(job.search, seed=1)), asked)
-    assert not evaluating._same_preparation(replace(job, shapes={"batch": (1,)}), asked)
-    assert not evaluating._same_preparation(replace(job, targets=job.targets[:1]), asked)
+    assert evaluating.same_preparation(replace(job, name="other", search=replace(job.search, trials=1)), asked)
+    assert not evaluating.same_preparation(replace(job, metric="top5"), asked)
+    assert not evaluating.same_preparation(replace(job, search=replace(job.search, seed=1)), asked)
+    assert not evaluating.same_preparation(replace(job, shapes={"batch": (1,)}), asked)
+    assert not evaluating.same_preparation(replace(job, targets=job.targets[:1]), asked)
 
 
 @pytest.mark.parametrize(("value", "kept"), [(0.01, True), (0.01 + 1e-12, True), (0.0101, False), (-0.2, True)])

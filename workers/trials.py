@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qsearch.contracts.candidate import Candidate
@@ -42,7 +42,7 @@ class Bench:
     materialized: Materialized
     folder: str
     target: Target
-    limits: Limits
+    limits: Limits = field(default_factory=Limits)
     #: seconds that fp32 took for the search split, and for its scores; 0 = not known
     fp32_s: float = 0.0
     scoring_s: float = 0.0

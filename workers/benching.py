@@ -21,8 +21,8 @@ from qsearch.contracts.measurement import Sitting, Tier
 from qsearch.contracts.meter import Arm
 from qsearch.contracts.task import Array, Feeds
 from qsearch.contracts.work import BenchedArm, BenchOrder, BenchResult, EvalFailure
-from qsearch.graph.canary import write_canary
 from qsearch.graph.signature import read_signature
+from qsearch.graph.yardstick import write_yardstick
 from qsearch.measure.latency import summarise
 from qsearch.measure.samples import read_samples, reshape_feeds, write_samples
 from workers.evaluating import LOADING_S, SLOWER, must_fit
@@ -47,7 +47,7 @@ def bench(order: BenchOrder, scratch: Path, deadline_s: float) -> BenchResult:
             be made up.
         WorkFailed: an arm failed in the sitting after it had been rehearsed.
     """
-    models = [Path(m) for m in order.models] or [write_canary(scratch / "canary.onnx")] * 2
+    models = [Path(m) for m in order.models] or [write_yardstick(scratch / "yardstick.onnx")] * 2
     samples = scratch / "bench.npz"
     how = _write_samples(order, models, samples)
     arms, failures = _rehearse_all(order, models, samples, scratch, deadline_s)
@@ -58,7 +58,7 @@ def bench(order: BenchOrder, scratch: Path, deadline_s: float) -> BenchResult:
     sitting = _sat(arms, order)
     reference = int(sitting.reference)
     return BenchResult(
-        latencies={at: summarise(sitting, str(at)) for at in arms if at != reference},
+        latencies={at: summarise(sitting, str(at), luck=order.luck) for at in arms if at != reference},
         sitting=sitting,
         circumstances=circumstances_of(sitting, sitting.reference),
         arms={at: arm.told for at, arm in arms.items()},

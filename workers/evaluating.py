@@ -47,8 +47,8 @@ def evaluate(order: EvalOrder, scratch: Path, deadline_s: float) -> EvalResult:
     must_fit([file.rehearsal.peak_rss_bytes for file in (yard.fp32, *files.values())])
     sitting = _sat(yard, files, order)
     return EvalResult(
-        reference=_evaluated(yard.fp32, sitting, REFERENCE),
-        models={position: _evaluated(file, sitting, str(position)) for position, file in files.items()},
+        reference=_evaluated(yard.fp32, sitting, REFERENCE, order),
+        models={position: _evaluated(file, sitting, str(position), order) for position, file in files.items()},
         failures=failures,
         sitting=sitting,
         circumstances=circumstances_of(sitting, REFERENCE),
@@ -162,9 +162,9 @@ def _sat(yard: _Yard, files: Mapping[int, _File], order: EvalOrder) -> Sitting:
         raise WorkFailed(error.cause, f"{error.message} (arm {which})", error.tail, error.hint) from error
 
 
-def _evaluated(file: _File, sitting: Sitting, arm: str) -> Evaluated:
+def _evaluated(file: _File, sitting: Sitting, arm: str, order: EvalOrder) -> Evaluated:
     return Evaluated(
-        latency=None if arm == REFERENCE else summarise(sitting, arm),
+        latency=None if arm == REFERENCE else summarise(sitting, arm, luck=order.luck),
         heldout=file.heldout,
         sha256=file.model.sha256,
         size_bytes=file.model.size_bytes,

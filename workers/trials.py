@@ -13,6 +13,7 @@ from qsearch.contracts.limits import Limits
 from qsearch.contracts.machine import Circumstances
 from qsearch.contracts.measurement import Accuracy, Measurement, Sitting, Tier
 from qsearch.contracts.meter import Arm
+from qsearch.contracts.noise import SessionLuck
 from qsearch.contracts.target import Target
 from qsearch.contracts.work import Finalist, FinalOrder, FinalResult, Materialized, TrialOrder
 from qsearch.measure.latency import summarise
@@ -116,7 +117,9 @@ def trial(order: TrialOrder, scratch: Path, deadline_s: float) -> Measurement:
     fp32 = assemble(bench.prepared, fp32_like(order.candidate), scratch / "fp32")
     model = assemble(bench.prepared, order.candidate, scratch / "candidate")
     assembled_s = time.monotonic() - clock
-    return measure(bench, fp32, model, order.reference, order.tier, order.seed, scratch, deadline_s, assembled_s)
+    return measure(
+        bench, fp32, model, order.reference, order.tier, order.seed, scratch, deadline_s, assembled_s, order.luck
+    )
 
 
 def measure(  # noqa: PLR0913, PLR0917 - what a trial is made of; a record of them would only rename it
@@ -129,6 +132,7 @@ def measure(  # noqa: PLR0913, PLR0917 - what a trial is made of; a record of th
     scratch: Path,
     deadline_s: float,
     assembled_s: float = 0.0,
+    luck: Sequence[SessionLuck] = (),
 ) -> Measurement:
     """Sit a model file against fp32 and score it on the search split."""
     clock = time.monotonic()
@@ -147,7 +151,7 @@ def measure(  # noqa: PLR0913, PLR0917 - what a trial is made of; a record of th
     )
     return Measurement(
         tier=tier,
-        latency=summarise(sitting, CANDIDATE),
+        latency=summarise(sitting, CANDIDATE, luck=luck),
         accuracy=scored,
         size_bytes=model.size_bytes,
         artifact_sha256=model.sha256,
@@ -175,18 +179,23 @@ def final(order: FinalOrder, scratch: Path, deadline_s: float) -> FinalResult:
         heldout, _ = bench.score(model.path, "heldout", reference, outputs, mine, deadline_s)
         # a thousand lines of text against 6 600 classes are 1.3 GB, so one finalist's at a time
         mine.unlink()
-        finalists.append(_finalist(number, model, heldout, sitting, models))
+        finalists.append(_finalist(number, model, heldout, sitting, models, order.luck))
     return FinalResult(finalists=tuple(finalists), sitting=sitting, circumstances=circumstances_of(sitting, REFERENCE))
 
 
 def _finalist(
-    number: int, model: Assembled, heldout: Accuracy, sitting: Sitting, models: Mapping[int, Assembled]
+    number: int,
+    model: Assembled,
+    heldout: Accuracy,
+    sitting: Sitting,
+    models: Mapping[int, Assembled],
+    luck: Sequence[SessionLuck],
 ) -> Finalist:
     others: Sequence[int] = [n for n in models if n != number]
     return Finalist(
         number=number,
-        latency=summarise(sitting, str(number)),
-        versus={n: summarise(sitting, str(number), against=str(n)) for n in others},
+        latency=summarise(sitting, str(number), luck=luck),
+        versus={n: summarise(sitting, str(number), against=str(n), luck=luck) for n in others},
         heldout=heldout,
         artifact_sha256=model.sha256,
         peak_memory_bytes=peak_memory(sitting, str(number)),

@@ -45,7 +45,9 @@ def verify(order: VerifyOrder, scratch: Path, deadline_s: float) -> Verification
         )
     fp32 = assemble(bench.prepared, fp32_like(order.candidate), scratch / "fp32")
     predict(trial.path, order.target, samples, scratch / "trial.npz", deadline_s=deadline_s, lock=machine_lock())
-    measured = measure(bench, fp32, written, order.reference, Tier.SCREEN, order.seed, scratch, deadline_s)
+    measured = measure(
+        bench, fp32, written, order.reference, Tier.SCREEN, order.seed, scratch, deadline_s, luck=order.luck
+    )
     differing = _differing(read_outputs(scratch / "trial.npz"), read_outputs(scratch / "outputs.npz"))
     return Verification(
         sha256=written.sha256,

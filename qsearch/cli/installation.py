@@ -16,8 +16,17 @@ _PACKAGES = ("onnx", "onnxruntime", "openvino", "optuna", "ray", "sqlalchemy", "
 def doctor(
     context: typer.Context,
     self_test: Annotated[
-        bool, typer.Option("--self-test", help="Also measure the machine's noise, some ten seconds.")
+        bool, typer.Option("--self-test", help="Also measure the machine's own noise and keep it, about a minute.")
     ] = False,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", metavar="NAME", help="Where the self-test sits; may be repeated.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", metavar="FILE", help="Self-test with this .onnx file, not the built-in one.")
+    ] = "",
+    sittings: Annotated[
+        int, typer.Option("--sittings", min=1, max=200, help="A/A sittings of the self-test, two sessions each.")
+    ] = 6,
     form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -27,7 +36,7 @@ def doctor(
     chosen = chosen_form(form, as_json)
     session = session_of(context)
     with session.desk() as desk:
-        found = desk.doctor(self_test=self_test)
+        found = desk.doctor(self_test=self_test, targets=tuple(target or ()), model=model, sittings=sittings)
     from qsearch.cli.exit_codes import code_of_checks
     from qsearch.cli.output import answer
     from qsearch.report.checks import checks_answer

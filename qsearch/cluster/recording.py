@@ -5,7 +5,8 @@
 
 NOTE: a piece is found again by what was asked, not by when: kind, order without paths, target and
 candidate in it. The seed of a measurement is left out, because it decides only which arm starts and
-a replay cannot start one; the seed that deals data counts.
+a replay cannot start one; the seed that deals data counts. So is what was known of the machine's luck,
+which another database knows otherwise.
 
 NOTE: which of several answers a piece gets is decided by how often it failed before, which the job's
 own rows say, and not by how often it was asked. A replayed job that is killed and resumed so gets what
@@ -40,6 +41,8 @@ _HEAD = b'{"qsearch":'
 _LEAVES = {WorkKind.MATERIALIZE: "splits", WorkKind.PREPARE: "prepared", WorkKind.VERIFY: "export"}
 #: folders of one machine; the digests beside them in the order say what is in them
 _FOLDERS = frozenset({"prepared", "splits", "folder"})
+#: what an order carries that does not change what is asked
+_NOT_ASKED = frozenset({"seed", "luck"})
 
 
 def work_digest(work: Work) -> str:
@@ -207,7 +210,7 @@ def _placeless(data: Any, seeded: bool) -> Any:
             name: _placeless(value, seeded)
             for name, value in data.items()
             if not (name in _FOLDERS and isinstance(value, str) and value.startswith("/"))
-            and (seeded or name != "seed")
+            and (seeded or name not in _NOT_ASKED)
         }
     if isinstance(data, list):
         return [_placeless(value, seeded) for value in data]

@@ -31,6 +31,8 @@ from qsearch.contracts.views import (
     TrialView,
 )
 
+#: A/A sittings of a self-test, two sessions each: three times the weight of what is assumed without them
+SITTINGS = 6
 #: called with every change of a running job, from the thread that drives it
 Watcher = Callable[[Progress], None]
 
@@ -168,6 +170,17 @@ class Desk(Protocol):
         """Rows of one read-only statement; an empty one answers the views and their columns."""
         ...
 
-    def doctor(self, *, self_test: bool) -> Sequence[Check]: ...
+    def doctor(
+        self, *, self_test: bool, targets: Sequence[str] = (), model: str = "", sittings: int = SITTINGS
+    ) -> Sequence[Check]:
+        """Every check; with `self_test` also so many A/A sittings on each target, whose floor is kept.
+
+        No target = this machine's own; no model = the built-in yardstick.
+
+        Raises:
+            UsageError: a target or a model without `self_test`.
+            NotFound: an unknown target.
+        """
+        ...
 
     def close(self) -> None: ...

@@ -12,6 +12,7 @@ from qsearch.contracts.job import Job, JobEvent, JobSpec, JobState, Lease, Reque
 from qsearch.contracts.layer import Layer
 from qsearch.contracts.machine import Machine
 from qsearch.contracts.measurement import Measurement, Tier
+from qsearch.contracts.noise import NoiseFloor
 from qsearch.contracts.trial import Proposal, Result, Trial, TrialState
 from qsearch.contracts.work import FinalResult, Materialized, Prepared
 
@@ -118,6 +119,18 @@ class Ledger(Protocol):
     def remember_machine(self, machine: Machine, labels: Mapping[str, str]) -> None: ...
 
     def machines(self) -> Sequence[Machine]: ...
+
+    def save_noise(self, noise: NoiseFloor) -> None:
+        """Keep what a series of A/A sittings showed; replaces an earlier one of the same keys and source.
+
+        Under no lease, because it belongs to a machine and not to a job: a driver that was replaced has
+        measured it all the same. `taken` becomes the moment of this call.
+        """
+        ...
+
+    def noise(self, machine_key: str, runtime_key: str = "") -> Sequence[NoiseFloor]:
+        """Of this class of machines, newest first; an empty runtime key = of every runtime."""
+        ...
 
     def keep_artifact(self, artifact: Artifact) -> None: ...
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from qsearch.contracts.limits import Limits
 from qsearch.contracts.machine import Circumstances
+from qsearch.contracts.noise import SessionLuck
 from qsearch.contracts.verdict import Interval, Verdict
 
 
@@ -146,6 +147,9 @@ class Latency:
     tails: Mapping[str, float | None] = field(default_factory=dict)
     #: percentile → the fewest samples that give it
     tails_need: Mapping[str, int] = field(default_factory=dict)
+    #: the machine's own luck that the interval rests on; None where it was assumed (then flagged), or not
+    #: needed because the sessions are six or more
+    luck: SessionLuck | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

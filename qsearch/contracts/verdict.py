@@ -11,7 +11,8 @@ class Verdict(StrEnum):
 
     With the ratio's interval [low, high] and a threshold θ: FASTER high < 1 − θ; SLOWER
     low > 1 + θ; EQUIVALENT [low, high] inside [1 − θ, 1 + θ]; POLLUTED when telemetry left too few
-    pairs; else UNRESOLVED. Noise widens the interval, never θ.
+    pairs; else UNRESOLVED. Noise widens the interval, never θ: FASTER and SLOWER also ask that 1 lies
+    outside the interval made half as wide again, so that equal models are called in 1 of 100 at most.
     """
 
     FASTER = "FASTER"

@@ -31,6 +31,7 @@ from qsearch.contracts.layer import Inspection, Layer
 from qsearch.contracts.limits import Limits
 from qsearch.contracts.machine import Circumstances, Machine
 from qsearch.contracts.measurement import Accuracy, Latency, Measurement, Sitting, Tier
+from qsearch.contracts.noise import SessionLuck
 from qsearch.contracts.target import Target
 
 
@@ -151,6 +152,8 @@ class TrialOrder:
     scoring_s: float = 0.0
     #: when telemetry rejects or flags what was timed
     limits: Limits = field(default_factory=Limits)
+    #: what is known of the luck of sessions on this class of machines, by runtime; decides widths, never order
+    luck: tuple[SessionLuck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +170,8 @@ class FinalOrder:
     seed: int
     #: when telemetry rejects or flags what was timed
     limits: Limits = field(default_factory=Limits)
+    #: what is known of the luck of sessions on this class of machines, by runtime; decides widths, never order
+    luck: tuple[SessionLuck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +215,8 @@ class VerifyOrder:
     seed: int
     #: when telemetry rejects or flags what was timed
     limits: Limits = field(default_factory=Limits)
+    #: what is known of the luck of sessions on this class of machines, by runtime; decides widths, never order
+    luck: tuple[SessionLuck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +237,7 @@ class Verification:
 class BenchOrder:
     """Time whole model files against each other, the first being the reference."""
 
-    #: absolute paths; none = the tiny built-in canary against itself, which shows the noise floor
+    #: absolute paths; none = the built-in yardstick against itself, which shows the noise floor
     models: tuple[str, ...]
     #: .npz of inputs, or empty for seeded random inputs of the model's shapes
     data: str
@@ -245,6 +252,8 @@ class BenchOrder:
     targets: tuple[Target, ...] = ()
     #: a file of collated samples (`qsearch.measure.samples`) in place of `data`, or empty
     samples: str = ""
+    #: what is known of the luck of sessions on this class of machines, by runtime; decides widths, never order
+    luck: tuple[SessionLuck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,6 +310,8 @@ class EvalOrder:
     seed: int
     #: when telemetry rejects or flags what was timed
     limits: Limits = field(default_factory=Limits)
+    #: what is known of the luck of sessions on this class of machines, by runtime; decides widths, never order
+    luck: tuple[SessionLuck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

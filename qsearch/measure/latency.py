@@ -7,10 +7,14 @@ from collections.abc import Iterable, Sequence
 
 from qsearch.contracts.errors import DataError
 from qsearch.contracts.measurement import Block, Latency, Sitting, Tier
+from qsearch.contracts.noise import SessionLuck
 from qsearch.contracts.verdict import Interval
+from qsearch.measure.luck import luck_between, outweighs_belief
 from qsearch.measure.mix import block_times, typical_ns
 from qsearch.measure.pollution import pollution_flags
 from qsearch.measure.statistics import (
+    believed_luck,
+    detectable,
     over_sessions,
     samples_needed,
     session_effect_known,
@@ -30,7 +34,9 @@ MANY_REJECTED = 0.25
 ABSOLUTE_MS = 0.020
 
 
-def summarise(sitting: Sitting, arm: str, *, against: str = "", threshold: float = 0.02) -> Latency:
+def summarise(
+    sitting: Sitting, arm: str, *, against: str = "", threshold: float = 0.02, luck: Sequence[SessionLuck] = ()
+) -> Latency:
     """The ratio of two arms' times with its interval and verdict, from the raw samples alone.
 
     Args:
@@ -38,6 +44,8 @@ def summarise(sitting: Sitting, arm: str, *, against: str = "", threshold: float
         arm: whose time.
         against: the arm it is divided by; empty = the sitting's reference.
         threshold: θ of the verdict; never less than 20 µs of the reference's time.
+        luck: what is known of the luck of sessions; used where it was learned under the arms' own
+            circumstances, and otherwise assumed.
 
     POLLUTED: telemetry left fewer than four pairs, or fewer than two sessions of a sitting that had them.
 
@@ -53,21 +61,32 @@ def summarise(sitting: Sitting, arm: str, *, against: str = "", threshold: float
     sessions = sum(bool(session) for session in clean)
     polluted = sum(map(len, clean)) < LEAST_PAIRS or sessions < min(LEAST_SESSIONS, len(clean))
     used = every if polluted else clean
-    ratio = _times(over_sessions(used))
+    believed = believed_luck(used, _known_luck(sitting, (arm, other), luck))
+    ratio = _times(over_sessions(used, believed))
     reference_ms = _median_ms(sitting.blocks, other, polluted)
     matters = max(threshold, ABSOLUTE_MS / reference_ms)
     return Latency(
         ratio=ratio,
         verdict=verdict(ratio, matters, polluted=polluted),
-        detectable=matters + max(ratio.high - ratio.value, ratio.value - ratio.low) / ratio.value,
+        detectable=detectable(ratio, matters),
         pairs=sum(map(len, clean)),
         sessions=sessions,
         median_ms=_median_ms(sitting.blocks, arm, polluted),
         reference_ms=reference_ms,
-        flags=tuple(_flags(sitting, (arm, other), every, clean)),
+        flags=tuple(_flags(sitting, (arm, other), every, clean, believed)),
         tails=_tails(sitting.blocks, arm),
         tails_need={name: samples_needed(p) for name, p in TAILS.items()},
+        luck=believed,
     )
+
+
+def clean_pairs(sitting: Sitting, arm: str, other: str) -> list[list[float]]:
+    """ln(arm / other) of every round that nothing polluted, by session.
+
+    Raises:
+        DataError: no complete pair of the two, polluted or not.
+    """
+    return _pairs(sitting.blocks, arm, other)[1]
 
 
 def half_width(blocks: Sequence[Block], reference: str) -> float:
@@ -105,6 +124,11 @@ def _pairs(blocks: Sequence[Block], arm: str, other: str) -> tuple[list[list[flo
     return list(every.values()), list(clean.values())
 
 
+def _known_luck(sitting: Sitting, arms: tuple[str, str], known: Sequence[SessionLuck]) -> SessionLuck | None:
+    places = [next(run.circumstances for run in sitting.runs if run.arm == arm) for arm in arms]
+    return luck_between(known, places[0], places[1])
+
+
 def _times(log: Interval) -> Interval:
     """The interval of a ratio of times from that of its logarithm."""
     return Interval(
@@ -125,11 +149,15 @@ def _tails(blocks: Sequence[Block], arm: str) -> dict[str, float | None]:
 
 
 def _flags(
-    sitting: Sitting, arms: tuple[str, str], every: Sequence[Sequence[float]], clean: Sequence[Sequence[float]]
+    sitting: Sitting,
+    arms: tuple[str, str],
+    every: Sequence[Sequence[float]],
+    clean: Sequence[Sequence[float]],
+    luck: SessionLuck | None,
 ) -> Iterable[str]:
     if sitting.tier is Tier.QUICK:
         yield "indicative"
-    if not session_effect_known(sum(bool(session) for session in clean)):
+    if not session_effect_known(sum(bool(session) for session in clean)) and not outweighs_belief(luck):
         yield "session_effect_assumed"
     if not all(run.steady for run in sitting.runs if run.arm in arms):
         yield "no_steady_state"

@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from functools import cache
 
 from qsearch.contracts.errors import DataError
+from qsearch.contracts.noise import SessionLuck
 from qsearch.contracts.verdict import Interval, Verdict
 from qsearch.measure.drop import paired_drop
+from qsearch.measure.luck import believed, between_sessions, student
 from qsearch.measure.signed_rank import hodges_lehmann
 
 __all__ = [
+    "believed_luck",
+    "detectable",
     "hodges_lehmann",
     "over_sessions",
     "paired_drop",
@@ -27,32 +31,30 @@ __all__ = [
 
 #: What every interval that calls something must reach.
 CONFIDENCE = 0.95
+#: A difference is called when 1 is so many of the interval's half-widths beyond its bound: see `verdict`.
+CALLING = 0.5
 #: From here on the sessions themselves are the sample: six can reach 95 % exactly, five only 93.75 %.
 SESSIONS_FOR_EXACT = 6
-#: What sessions of one sitting are taken to differ by while they are too few to tell: standard deviation
-#: of ln ratio, and how many sessions this belief weighs as much as.
-#: NOTE: a prior, not a measurement of this machine. The same file against itself has been off by up to
-#: 5 % between fresh processes on shared machines; 1.5 % for two arms is the luck of 1 % that each child
-#: has. It belongs to the machine and is to be learned from its own A/A sittings; that comes with the
-#: instrument's deepening. Until then every summary that rests on it carries `session_effect_assumed`.
-SESSION_SD, SESSION_SD_WEIGHT = 0.015, 4
-#: Student's t, two-sided 95 %, by degrees of freedom: weight of the prior + sessions − 1.
-_T = {4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306}
 #: n → t(n − 1) at 95 % over t(n − 1) at what the exact interval reaches: see `within_sessions`.
 _STRETCH = {2: 12.706, 3: 2.683, 4: 1.506, 5: 1.084}
 
 
-def over_sessions(pairs_by_session: Sequence[Sequence[float]]) -> Interval:
+def over_sessions(pairs_by_session: Sequence[Sequence[float]], luck: SessionLuck | None = None) -> Interval:
     """The interval of what all sessions have in common, in logarithms like the pairs.
 
     NOTE: pairs of one session share its luck (where memory lay, who was loaded first), so they are
     not independent draws of the truth; the same model has differed from itself by several percent
     between processes while each process looked certain. From six sessions on, each gives one
     estimate and the interval is exact over those. Below that the spread between sessions can hardly be
-    estimated, and leaving it out would be pretending that it is zero. So it is assumed: a variance of
-    `SESSION_SD`², worth `SESSION_SD_WEIGHT` sessions, drawn towards what the sessions here show (their
-    spread still holds the noise of their pairs, which errs on the wide side); divided by the number of
-    sessions that the pairs amount to, and joined to the interval within sessions in quadrature.
+    estimated, and leaving it out would be pretending that it is zero. So it is believed: what the machine's
+    own A/A sittings have shown, and an assumption where there are few (`qsearch.measure.luck`); drawn towards
+    what the sessions here show (their spread still holds the noise of their pairs, which errs on the wide
+    side); divided by the number of sessions that the pairs amount to, and joined to the interval within
+    sessions in quadrature.
+
+    Args:
+        pairs_by_session: ln ratios; sessions without any are passed over.
+        luck: as `believed_luck` gives it for these very pairs.
 
     Raises:
         DataError: no pairs at all, or one that is not finite.
@@ -62,13 +64,28 @@ def over_sessions(pairs_by_session: Sequence[Sequence[float]]) -> Interval:
     if session_effect_known(len(sessions)):
         return hodges_lehmann(sessions, CONFIDENCE)
     inner = within_sessions(kept)
-    luck = _session_half_width(sessions, [len(pairs) for pairs in kept])
+    outer = _session_half_width(sessions, [len(pairs) for pairs in kept], luck)
     return Interval(
         value=inner.value,
-        low=inner.value - math.hypot(inner.value - inner.low, luck),
-        high=inner.value + math.hypot(inner.high - inner.value, luck),
+        low=inner.value - math.hypot(inner.value - inner.low, outer),
+        high=inner.value + math.hypot(inner.high - inner.value, outer),
         confidence=min(inner.confidence, CONFIDENCE),
     )
+
+
+def believed_luck(pairs_by_session: Sequence[Sequence[float]], luck: SessionLuck | None) -> SessionLuck | None:
+    """What was learned of the machine, where these sessions need it and do not contradict it; else None.
+
+    Raises:
+        DataError: a pair that is not finite.
+    """
+    kept = [pairs for pairs in pairs_by_session if len(pairs)]
+    if session_effect_known(len(kept)):
+        return None
+    residuals = [r for pairs in kept for r in _residuals(pairs)]
+    noise = sum(r * r for r in residuals) / max(1, len(residuals))
+    estimates = [hodges_lehmann(pairs).value for pairs in kept]
+    return believed(luck, estimates, noise * sum(1 / len(pairs) for pairs in kept) / max(1, len(kept)))
 
 
 def within_sessions(pairs_by_session: Sequence[Sequence[float]]) -> Interval:
@@ -107,6 +124,12 @@ def verdict(ratio: Interval, threshold: float, *, polluted: bool = False) -> Ver
 
     An interval that reaches less than 95 % calls nothing: UNRESOLVED.
 
+    NOTE: equal models are to be called FASTER or SLOWER in 1 of 100 sittings at most, and an interval of 95 %
+    leaves out the truth in 5. θ makes up for it while the half-width is below some 2 θ; on a machine whose
+    sessions differ by more than about 4 % it did not (2 to 5 of 100 in simulation). So a difference is called
+    when 1 also lies outside an interval half as wide again, which is what 99 % takes of Student's t with few
+    degrees of freedom. Where θ decides, which is wherever screens are of use, nothing changes.
+
     Args:
         ratio: time of the arm / time of the other, not its logarithm.
         threshold: θ, the relative difference that matters; 0.02 = 2 %.
@@ -116,13 +139,24 @@ def verdict(ratio: Interval, threshold: float, *, polluted: bool = False) -> Ver
         return Verdict.POLLUTED
     if ratio.confidence < CONFIDENCE:
         return Verdict.UNRESOLVED
-    if ratio.high < 1 - threshold:
+    if ratio.high + max(threshold, CALLING * (ratio.high - ratio.value)) < 1:
         return Verdict.FASTER
-    if ratio.low > 1 + threshold:
+    if ratio.low - max(threshold, CALLING * (ratio.value - ratio.low)) > 1:
         return Verdict.SLOWER
     if ratio.low >= 1 - threshold and ratio.high <= 1 + threshold:
         return Verdict.EQUIVALENT
     return Verdict.UNRESOLVED
+
+
+def detectable(ratio: Interval, threshold: float) -> float:
+    """The smallest relative difference that `verdict` would have called with an interval of this width.
+
+    Args:
+        ratio: as for `verdict`.
+        threshold: as for `verdict`.
+    """
+    half = max(ratio.high - ratio.value, ratio.value - ratio.low) / ratio.value
+    return half + max(threshold, CALLING * half)
 
 
 def tail_percentile(samples: Sequence[float], p: float, confidence: float = 0.99) -> float | None:
@@ -160,12 +194,13 @@ def _residuals(pairs: Sequence[float]) -> list[float]:
     return [(x - centre) * widen for x in pairs]
 
 
-def _session_half_width(sessions: Sequence[float], pairs: Sequence[int]) -> float:
-    mean, weight = sum(sessions) / len(sessions), SESSION_SD_WEIGHT + len(sessions) - 1
-    variance = (SESSION_SD_WEIGHT * SESSION_SD**2 + sum((x - mean) ** 2 for x in sessions)) / weight
+def _session_half_width(sessions: Sequence[float], pairs: Sequence[int], luck: SessionLuck | None) -> float:
+    mean, (belief, weight) = sum(sessions) / len(sessions), between_sessions(luck)
+    freedom = weight + len(sessions) - 1
+    variance = (weight * belief + sum((x - mean) ** 2 for x in sessions)) / freedom
     # Pooled pairs weigh a session by how many it has: 11 + 1 pairs are hardly two sessions.
     amount_to = sum(pairs) ** 2 / sum(n * n for n in pairs)
-    return _T[weight] * math.sqrt(variance / amount_to)
+    return student(freedom) * math.sqrt(variance / amount_to)
 
 
 def _tail_rank(n: int, p: float, confidence: float) -> int:

@@ -54,11 +54,12 @@ def latency_document(latency: Latency) -> dict[str, object]:
         "tails_ms": dict(latency.tails),
         "tails_need_samples": dict(latency.tails_need),
         "flags": list(latency.flags),
+        "luck": None if latency.luck is None else to_data(latency.luck),
     }
 
 
 def latency_text(latency: Latency) -> str:
-    """`1.52× [1.49, 1.55], FASTER, 2 sessions, 8 pairs, smallest visible difference 1.5 %`, and its flags."""
+    """`1.52× [1.49, 1.55], FASTER, 2 sessions, 8 pairs, smallest visible difference 1.5 %`, its luck and flags."""
     gain = speedup_of(latency)
     parts = [
         speedup(gain.value, gain.low, gain.high),
@@ -66,6 +67,7 @@ def latency_text(latency: Latency) -> str:
         count(latency.sessions, "session"),
         count(latency.pairs, "pair"),
         f"smallest visible difference {percent(latency.detectable)}",
+        *([f"luck of {count(latency.luck.sessions, 'A/A session')}"] if latency.luck else []),
         *latency.flags,
     ]
     return ", ".join(parts)

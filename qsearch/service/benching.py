@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qsearch.contracts.errors import ModelError, Unsupported, UsageError
@@ -15,6 +15,7 @@ from qsearch.contracts.target import Target
 from qsearch.contracts.views import BenchView
 from qsearch.contracts.work import BenchOrder, BenchResult, Materialized, MaterializeOrder, WorkKind
 from qsearch.measure.protocol import plan_for
+from qsearch.service.noise import known_luck
 from qsearch.service.preparing import PREPARE_DEADLINE_S, expect, model_path
 from qsearch.service.starting import HERE
 from qsearch.service.workplace import Workplace
@@ -120,7 +121,8 @@ def bench(place: Workplace, asked: BenchAsked) -> BenchView:
 
 
 def benched(place: Workplace, order: BenchOrder) -> BenchResult:
-    """The order carried out; its scratch files are gone afterwards."""
+    """The order carried out, with what is known of the machine's luck; its scratch files are gone afterwards."""
+    order = replace(order, luck=known_luck(place.ledger, *(slot.machine.key for slot in place.pool.capacity())))
     limit = deadline_s(len(order.models), order.tier)
     result, scratch = place.workshop().do(WorkKind.BENCH, "bench", order, order.target, limit)
     shutil.rmtree(scratch, ignore_errors=True)

@@ -269,7 +269,8 @@ def _evaluated(place: Workplace, a: _Side, b: _Side, asked: Asked, owner: str) -
             circumstances=seen.result.circumstances,
         )
         sides.append(replace(side, compared=now))
-    time = met(summarise(seen.result.sitting, "1", against="0"), Basis.NOW)
+    luck = known_luck(place.ledger, seen.result.circumstances.machine_key)
+    time = met(summarise(seen.result.sitting, "1", against="0", luck=luck), Basis.NOW)
     accuracies, notes = _accuracies(a, b, sides[0].compared, sides[1].compared)
     return _view(sides[0], sides[1], time, "", accuracies, (*notes, *seen.notes))
 

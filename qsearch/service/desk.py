@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from qsearch.contracts.comparison import AcrossView, CompareView
+from qsearch.contracts.desk import SITTINGS
 from qsearch.contracts.errors import Interrupted, NotFound, Unsupported, UsageError
 from qsearch.contracts.front import Best
 from qsearch.contracts.job import Job, JobSpec, JobState, Request
@@ -283,11 +284,23 @@ class LocalDesk:
         with self._place("local") as place:
             return export(place, job, number, out, verify=verify, force=force)
 
-    def doctor(self, *, self_test: bool) -> Sequence[Check]:
+    def doctor(
+        self, *, self_test: bool, targets: Sequence[str] = (), model: str = "", sittings: int = SITTINGS
+    ) -> Sequence[Check]:
         """See `Desk.doctor`."""
         from qsearch.service.health import doctor
+        from qsearch.service.self_test import SelfTest
+        from qsearch.service.starting import HERE
+        from qsearch.spec.targets import find_target
 
-        return doctor(self._settings, lambda: self._ledger, lambda: self._place("local"), self_test=self_test)
+        test = None
+        if self_test:
+            found = tuple(find_target(name, Path.cwd()) for name in targets or (HERE,))
+            file = str(Path(model).expanduser().resolve()) if model else ""
+            test = SelfTest(targets=found, model=file, sittings=sittings)
+        elif targets or model:
+            raise UsageError("--target and --model say what the self-test sits", "Add --self-test.")
+        return doctor(self._settings, lambda: self._ledger, lambda: self._place("local"), test=test)
 
     def close(self) -> None:
         """Close the database; idempotent."""

@@ -34,6 +34,7 @@ from qsearch.service.disturbances import who_disturbed
 from qsearch.service.failing import and_resume, error_data
 from qsearch.service.finals import run_finals
 from qsearch.service.holder import is_dead, this_holder
+from qsearch.service.noise import keep_noise, known_luck
 from qsearch.service.preparing import Preparer, Ready, Where, expect
 from qsearch.service.signals import StopSignals
 from qsearch.service.tracking import Tracker
@@ -214,7 +215,7 @@ class Driver:
             kind=WorkKind.TRIAL,
             key=key,
             token=token,
-            order=_order(job, trial, ready),
+            order=replace(_order(job, trial, ready), luck=known_luck(self._ledger, ready.prepared.machine.key)),
             scratch=str(self._trial_folder(number, token)),
             # a slow kernel can be fifty times fp32's; beyond that the candidate has answered. What it may
             # wait for the machine's lock is no fault of its own.
@@ -255,6 +256,7 @@ class Driver:
         if found is not None and not self._worth_another_try(job, number, found):
             if self._ledger.finish(job.id, number, token, found):
                 self._after_finish(job, number)
+                keep_noise(self._ledger, [found.sitting], f"{job.id}/{number}", f"fp32 of job {job.id}")
             self._tracker.changed()
             return loop.Ended(number)
         if outcome.cause is Cause.DISK_FULL:

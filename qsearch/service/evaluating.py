@@ -20,6 +20,7 @@ from qsearch.contracts.views import EvalView, Overrides
 from qsearch.contracts.work import EvalOrder, EvalResult, WorkKind
 from qsearch.measure.protocol import plan_for
 from qsearch.service.exporting import export
+from qsearch.service.noise import known_luck
 from qsearch.service.preparing import Preparer, Ready, Where, expect, model_path
 from qsearch.service.references import find_trial
 from qsearch.service.workplace import Workplace
@@ -97,6 +98,7 @@ def evaluate(place: Workplace, asked: Asked, owner: str) -> EvalView:
         _must_be_the_jobs_model(place, job, ready.prepared.inspection)
     files |= _exported(place, trials)
     order = _order(ready, tuple(str(files[at]) for at in sorted(files)), asked, base)
+    order = replace(order, luck=known_luck(place.ledger, ready.prepared.machine.key))
     result, scratch = place.workshop().do(
         WorkKind.EVAL, "eval", order, asked.target, deadline_s(ready, len(files), asked.tier)
     )

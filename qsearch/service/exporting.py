@@ -23,6 +23,7 @@ from qsearch.contracts.views import ExportReceipt
 from qsearch.contracts.work import Prepared, Verification, VerifyOrder, WorkKind
 from qsearch.service.export_loader import LOADERS
 from qsearch.service.export_texts import readme
+from qsearch.service.noise import known_luck
 from qsearch.service.preparing import Preparer, Where, expect
 from qsearch.service.workplace import Workplace
 
@@ -96,6 +97,7 @@ def _written(
         measure=verify,
         seed=int(digest_of([job.id, result.trial.number, "verify"])[:8], 16),
         limits=job.spec.limits,
+        luck=known_luck(place.ledger, ready.prepared.machine.key),
     )
     found, scratch = workshop.do(WorkKind.VERIFY, f"{job.id}/verify:{result.trial.number}", order, target, 1800.0)
     return expect(found, Verification), scratch

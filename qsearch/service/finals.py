@@ -10,6 +10,7 @@ from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.work import FinalOrder, FinalResult, WorkKind
 from qsearch.search.finalists import choose
 from qsearch.service.answers import Answers
+from qsearch.service.noise import keep_noise, known_luck
 from qsearch.service.preparing import Ready, expect
 from qsearch.service.workshop import Workshop
 from workers.slot_lock import LOCK_WAIT_S
@@ -37,6 +38,7 @@ def run_finals(ledger: Ledger, lease: Lease, workshop: Workshop, answers: Answer
         target=ready.target,
         seed=int(digest_of([job.spec.search.seed, "final"])[:8], 16),
         limits=job.spec.limits,
+        luck=known_luck(ledger, ready.prepared.machine.key),
     )
     samples = ready.materialized.samples
     share = samples.get("heldout", 1) / max(1, samples.get("search", 1))
@@ -44,4 +46,6 @@ def run_finals(ledger: Ledger, lease: Lease, workshop: Workshop, answers: Answer
     deadline_s = LOCK_WAIT_S + 600.0 + 20.0 * reference_s * share * (len(numbers) + 1)
     result, scratch = workshop.do(WorkKind.FINAL, f"{job.id}/final:{name}", order, ready.target, deadline_s)
     shutil.rmtree(scratch, ignore_errors=True)
-    ledger.save_final(lease, name, expect(result, FinalResult))
+    found = expect(result, FinalResult)
+    ledger.save_final(lease, name, found)
+    keep_noise(ledger, [found.sitting], f"{job.id}/final:{name}", f"fp32 of job {job.id}")

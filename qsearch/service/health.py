@@ -12,15 +12,12 @@ from pathlib import Path
 
 from qsearch import __version__
 from qsearch.contracts.errors import QSearchError
-from qsearch.contracts.measurement import Tier
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.views import Check
-from qsearch.contracts.work import BenchOrder, BenchResult, WorkKind
 from qsearch.service.heading import present_head
-from qsearch.service.preparing import expect
+from qsearch.service.self_test import SelfTest, known_noise, self_test
 from qsearch.service.workplace import Workplace
 from qsearch.spec.settings import Settings
-from qsearch.spec.targets import find_target
 from qsearch.store.sql_ledger import SqlLedger
 
 PARTS = ("onnxruntime", "onnx", "onnx-ir", "optuna", "ray", "sqlalchemy", "numpy", "torch")
@@ -33,16 +30,22 @@ def doctor(
     ledger: Callable[[], SqlLedger],
     place: Callable[[], AbstractContextManager[Workplace]],
     *,
-    self_test: bool,
+    test: SelfTest | None,
 ) -> tuple[Check, ...]:
-    """Every check, each with a finding and, where it is not ok, what to do."""
+    """Every check, each with a finding and, where it is not ok, what to do.
+
+    Args:
+        settings: of this desk.
+        ledger: opens the database.
+        place: opens a workplace.
+        test: also sit these; None = tell what is known of the machine's noise.
+    """
     checks = [_versions(), _database(settings, ledger), _disk(settings), *_head(ledger)]
     try:
         with place() as workplace:
             slot = workplace.pool.capacity()[0]
             checks += [*_machine(slot), _governor(), _clock()]
-            if self_test:
-                checks.append(_noise(workplace))
+            checks += _noise(workplace, slot) if test is None else self_test(workplace, test)
     except QSearchError as error:
         checks.append(Check(name="worker", status="problem", finding=error.message, advice=error.hint))
     return tuple(checks)
@@ -136,17 +139,9 @@ def _clock() -> Check:
     return Check(name="clock", status="warning" if slow else "ok", finding=found, advice=advice)
 
 
-def _noise(place: Workplace) -> Check:
-    """A tiny model against itself: whatever differs from 1 is the machine."""
-    target = find_target("this-machine", None)
-    order = BenchOrder(models=(), data="", target=target, tier=Tier.SCREEN, seed=0)
-    result, scratch = place.workshop().do(WorkKind.BENCH, "self-test", order, target, 120.0)
-    shutil.rmtree(scratch, ignore_errors=True)
-    latency = expect(result, BenchResult).latencies[1]
-    ratio = latency.ratio
-    finding = f"A/A ratio {ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}], {latency.pairs} pairs"
-    width = (ratio.high - ratio.low) / 2
-    if width > 0.05 or not ratio.low <= 1 <= ratio.high:
-        advice = "Differences below this cannot be seen here; stop other programs, or give more cores."
-        return Check(name="noise", status="warning", finding=finding, advice=advice)
-    return Check(name="noise", status="ok", finding=finding)
+def _noise(place: Workplace, slot: Slot) -> list[Check]:
+    try:
+        return [known_noise(place.ledger, slot.machine.key)]
+    except QSearchError:
+        # a database that does not answer has said so above
+        return []

@@ -10,7 +10,9 @@ from qsearch.contracts.job import Lease
 from qsearch.contracts.layer import Layer
 from qsearch.contracts.ledger import Artifact
 from qsearch.contracts.machine import Machine
+from qsearch.contracts.noise import NoiseFloor
 from qsearch.contracts.work import Materialized, Prepared
+from qsearch.store.clock import from_ms
 from qsearch.store.memory_state import MemoryState
 from qsearch.store.packing import normal, pack, text_of, unpack
 
@@ -51,6 +53,20 @@ class MemoryPreparation:
     def machines(self) -> Sequence[Machine]:
         with self._state.lock:
             return [normal(Machine, self._state.machines[key]) for key in sorted(self._state.machines)]
+
+    def save_noise(self, noise: NoiseFloor) -> None:
+        kept = normal(NoiseFloor, replace(noise, taken=None))
+        text_of(kept)
+        with self._state.lock:
+            key = (noise.machine_key, noise.runtime_key, noise.source)
+            self._state.noise[key] = replace(kept, taken=from_ms(self._state.now_ms))
+
+    def noise(self, machine_key: str, runtime_key: str = "") -> Sequence[NoiseFloor]:
+        with self._state.lock:
+            kept = [f for f in self._state.noise.values() if f.machine_key == machine_key]
+        mine = [floor for floor in kept if runtime_key in ("", floor.runtime_key)]
+        ordered = sorted(mine, key=lambda f: (f.source, f.runtime_key))
+        return sorted(ordered, key=lambda f: f.taken.timestamp() if f.taken else 0.0, reverse=True)
 
     def keep_artifact(self, artifact: Artifact) -> None:
         kept = replace(artifact, facts=json.loads(text_of(artifact.facts)))

@@ -14,6 +14,7 @@ from qsearch.contracts.job import Job, JobEvent, Lease
 from qsearch.contracts.ledger import Artifact
 from qsearch.contracts.machine import Machine
 from qsearch.contracts.measurement import Measurement
+from qsearch.contracts.noise import NoiseFloor
 from qsearch.contracts.trial import Trial
 from qsearch.contracts.work import FinalResult, Materialized, Prepared
 from qsearch.store import rules
@@ -75,6 +76,8 @@ class MemoryState:
         self.jobs: dict[str, MemoryJob] = {}
         self.machines: dict[tuple[str, str], Machine] = {}
         self.artifacts: dict[tuple[str, str], Artifact] = {}
+        #: by machine key, runtime key and source
+        self.noise: dict[tuple[str, str, str], NoiseFloor] = {}
         self._shift_s = shift_s
 
     @property

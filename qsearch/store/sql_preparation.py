@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import delete, select, update
 
@@ -12,8 +13,10 @@ from qsearch.contracts.job import Lease
 from qsearch.contracts.layer import Layer
 from qsearch.contracts.ledger import Artifact
 from qsearch.contracts.machine import Machine
+from qsearch.contracts.noise import NoiseFloor
 from qsearch.contracts.work import Materialized, Prepared
 from qsearch.store import tables
+from qsearch.store.clock import from_ms
 from qsearch.store.database import Database
 from qsearch.store.packing import Packed, pack, text_of, unpack
 from qsearch.store.transaction import Transaction
@@ -89,6 +92,21 @@ class SqlPreparation:
         query = select(rows.c.record).order_by(rows.c.host, rows.c.machine_key)
         return self._database.read(lambda tx: [from_data(Machine, json.loads(row.record)) for row in tx.all(query)])
 
+    def save_noise(self, noise: NoiseFloor) -> None:
+        key = {name: getattr(noise, name) for name in ("machine_key", "runtime_key", "source")}
+        plain = ("host", "runtime", "model", "sittings", "session_sd", "pair_sd", "floor", "median_ms")
+        values = {name: getattr(noise, name) for name in plain}
+        values |= {"sessions": len(noise.sessions), "record": text_of(replace(noise, taken=None))}
+        self._database.write(lambda tx: tx.put(tables.noise_floors, key, {**values, "taken_ms": tx.now_ms}, {}))
+
+    def noise(self, machine_key: str, runtime_key: str = "") -> Sequence[NoiseFloor]:
+        rows = tables.noise_floors
+        query = select(rows.c.record, rows.c.taken_ms).where(rows.c.machine_key == machine_key)
+        if runtime_key:
+            query = query.where(rows.c.runtime_key == runtime_key)
+        newest = query.order_by(rows.c.taken_ms.desc(), rows.c.source, rows.c.runtime_key)
+        return self._database.read(lambda tx: [_noise(row.record, row.taken_ms) for row in tx.all(newest)])
+
     def keep_artifact(self, artifact: Artifact) -> None:
         def work(tx: Transaction) -> None:
             values = {
@@ -114,6 +132,10 @@ class SqlPreparation:
             )
 
         return self._database.read(work)
+
+
+def _noise(record: str, taken_ms: int) -> NoiseFloor:
+    return replace(from_data(NoiseFloor, json.loads(record)), taken=from_ms(taken_ms))
 
 
 def _put_model(tx: Transaction, prepared: Prepared) -> None:

@@ -282,6 +282,28 @@ bests = Table(
     ForeignKeyConstraint(["job", "target"], ["targets.job", "targets.name"]),
 )
 
+#: what A/A sittings have shown of a class of machines under a runtime, one row per series of them
+noise_floors = Table(
+    "noise_floors",
+    metadata,
+    Column("machine_key", Text, primary_key=True),
+    Column("runtime_key", Text, primary_key=True),
+    #: who sat: self-test:1, or a trial or final of a job
+    Column("source", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("runtime", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("sittings", Integer, nullable=False),
+    Column("sessions", Integer, nullable=False),
+    Column("session_sd", Float, nullable=False),
+    Column("pair_sd", Float, nullable=False),
+    Column("floor", Float, nullable=False),
+    Column("median_ms", Float, nullable=False),
+    Column("taken_ms", BigInteger, nullable=False),
+    #: the whole record but `taken`
+    Column("record", Text, nullable=False),
+)
+
 artifacts = Table(
     "artifacts",
     metadata,

@@ -1,7 +1,8 @@
 """The documented views: the public SQL interface, read by `qsearch query`.
 
 Column names carry their unit. Times are ISO 8601 text in UTC. A `drop` is a relative drop against
-fp32, 0.01 = 1 %, positive is worse; a `speedup` is time of fp32 / time of the candidate.
+fp32, 0.01 = 1 %, positive is worse; a `speedup` is time of fp32 / time of the candidate. The `floor` of a
+machine is half of a screen's 95 % interval, 0.01 = 1 %; its `session_sd` and `pair_sd` are of ln ratio.
 
 NOTE: views are made anew after every migration and belong to no revision, so that a revision may
 rebuild a table without knowing who looks at it. They read tables only, never each other: the
@@ -99,6 +100,14 @@ SELECT h.host AS host, h.machine_key AS machine_key, h.cpu AS cpu, h.cores AS co
   FROM machines h
 """
 
+_NOISE = """
+SELECT n.machine_key AS machine_key, n.runtime_key AS runtime_key, n.runtime AS runtime, n.host AS host,
+       n.source AS source, n.model AS model, TIME(n.taken_ms) AS taken, n.sittings AS sittings,
+       n.sessions AS sessions, n.session_sd AS session_sd, n.pair_sd AS pair_sd, n.floor AS floor,
+       n.median_ms AS latency_p50_ms
+  FROM noise_floors n
+"""
+
 #: name → the SELECT behind it, in the order they are listed to people
 VIEWS: Mapping[str, str] = {
     "v_jobs": _JOBS.strip(),
@@ -107,6 +116,7 @@ VIEWS: Mapping[str, str] = {
     "v_pareto": _PARETO.strip(),
     "v_measurements": _MEASUREMENTS.strip(),
     "v_machines": _MACHINES.strip(),
+    "v_noise": _NOISE.strip(),
 }
 #: by SQLAlchemy's name of the dialect: how it spells our words; \1 is the column
 _SPELLINGS = {

@@ -14,6 +14,7 @@ from qsearch.contracts.layer import Inspection, Layer, TensorInfo
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.machine import Circumstances, Machine
 from qsearch.contracts.measurement import Accuracy, ArmRun, Block, Latency, Measurement, Sitting, Tier
+from qsearch.contracts.noise import EqualSession, NoiseFloor
 from qsearch.contracts.target import Target
 from qsearch.contracts.trial import Proposal
 from qsearch.contracts.verdict import Interval, Verdict
@@ -107,6 +108,24 @@ def circumstances() -> Circumstances:
         runtime="onnxruntime 1.32.0",
         runtime_key="0123456789abcdef",
         details={"affinity": "0"},
+    )
+
+
+def noise(source: str = "self-test", *, runtime_key: str = "0123456789abcdef", sd: float = 0.004) -> NoiseFloor:
+    return NoiseFloor(
+        machine_key=machine().key,
+        host="alpha",
+        runtime="onnxruntime 1.32.0",
+        runtime_key=runtime_key,
+        source=source,
+        model="yardstick",
+        model_sha256="ab" * 32,
+        sittings=2,
+        sessions=tuple(EqualSession(shift=sd * (-1) ** n, pairs=4 + n, pair_sd=0.003) for n in range(4)),
+        session_sd=sd,
+        pair_sd=0.003,
+        floor=0.011,
+        median_ms=4.75,
     )
 
 

@@ -39,6 +39,7 @@ def fill(ledger: Ledger) -> None:
     job = ledger.create_job(samples.spec(), "name: encoder", "ada").id
     lease = ledger.lease(job, "driver", 60)
     ledger.remember_machine(samples.machine(), {"isa": "avx2"})
+    ledger.save_noise(samples.noise())
     ledger.save_prepared(lease, "laptop", *samples.prepared())
     for trial in ledger.add_trials(lease, samples.proposals(3)):
         ledger.finish(job, trial.number, ledger.start(lease, trial.number), samples.measurement(0.5))
@@ -253,7 +254,7 @@ def _answer(url: str, sql: str) -> QueryResult | UsageError:
 
 
 def _is_refusal(answer: QueryResult | UsageError) -> bool:
-    views = "v_jobs, v_trials, v_trial_layers, v_pareto, v_measurements, v_machines"
+    views = "v_jobs, v_trials, v_trial_layers, v_pareto, v_measurements, v_machines, v_noise"
     return isinstance(answer, UsageError) and views in answer.hint
 
 

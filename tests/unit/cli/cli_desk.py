@@ -174,8 +174,10 @@ class MemoryDesk:
         self._ask(sql=sql, limit=limit, timeout_s=timeout_s)
         return desk_records.rows_of_query()
 
-    def doctor(self, *, self_test: bool) -> Sequence[Check]:
-        self._ask(self_test=self_test)
+    def doctor(
+        self, *, self_test: bool, targets: Sequence[str] = (), model: str = "", sittings: int = 6
+    ) -> Sequence[Check]:
+        self._ask(self_test=self_test, targets=tuple(targets), model=model, sittings=sittings)
         return self.the_checks
 
     def close(self) -> None:

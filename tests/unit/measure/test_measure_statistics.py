@@ -10,9 +10,10 @@ import pytest
 
 from qsearch.contracts.errors import DataError
 from qsearch.contracts.verdict import Interval, Verdict
+from qsearch.measure.luck import SESSION_SD
 from qsearch.measure.signed_rank import signed_rank_cdf
 from qsearch.measure.statistics import (
-    SESSION_SD,
+    detectable,
     hodges_lehmann,
     over_sessions,
     samples_needed,
@@ -103,13 +104,34 @@ def test_an_interval_of_few_pairs_is_stretched_to_what_it_says(n: int) -> None:
 def test_the_quantiles_are_those_of_student() -> None:
     from scipy.stats import t
 
-    from qsearch.measure import statistics
+    from qsearch.measure import luck, statistics
 
-    for freedom, quantile in statistics._T.items():
+    for freedom, quantile in luck._T.items():
         assert quantile == pytest.approx(t.ppf(0.975, freedom), abs=6e-4)
     for n, stretch in statistics._STRETCH.items():
         reached = hodges_lehmann(list(range(n))).confidence
         assert stretch == pytest.approx(t.ppf(0.975, n - 1) / t.ppf((1 + reached) / 2, n - 1), abs=6e-4)
+
+
+def test_a_wide_interval_must_also_keep_away_from_one() -> None:
+    def said(low: float, value: float, high: float) -> Verdict:
+        return verdict(Interval(value=value, low=low, high=high), 0.02)
+
+    assert said(1.03, 1.05, 1.07) is Verdict.SLOWER
+    assert said(1.03, 1.13, 1.23) is Verdict.UNRESOLVED, "1 is in an interval half as wide again"
+    assert said(1.06, 1.16, 1.26) is Verdict.SLOWER
+    assert said(0.77, 0.87, 0.97) is Verdict.UNRESOLVED
+    assert said(0.74, 0.84, 0.94) is Verdict.FASTER
+
+
+@pytest.mark.parametrize("half", [0.005, 0.03, 0.08])
+def test_detectable_is_where_the_verdict_turns(half: float) -> None:
+    def said(value: float) -> Verdict:
+        return verdict(Interval(value=value, low=value - half, high=value + half), 0.02)
+
+    edge = detectable(Interval(value=1.0, low=1 - half, high=1 + half), 0.02)
+    assert said(1 + 1.001 * edge) is Verdict.SLOWER
+    assert said(1 + 0.999 * edge) is not Verdict.SLOWER
 
 
 def test_six_sessions_are_the_sample_and_pairs_are_not() -> None:

@@ -23,6 +23,8 @@ COLUMNS = {
     " trials_cancelled searched_s epoch message",
     "v_trial_layers": "job trial number target state layer choice position op parameters macs",
     "v_machines": "host machine_key cpu cores isa virtualisation labels first_seen last_seen",
+    "v_noise": "machine_key runtime_key runtime host source model taken sittings sessions session_sd pair_sd floor"
+    " latency_p50_ms",
 }
 
 
@@ -32,6 +34,7 @@ def filled(ledger: SqlLedger) -> Iterator[str]:
     job = ledger.create_job(samples.spec(), "name: encoder", "ada").id
     lease = ledger.lease(job, "driver", 60)
     ledger.remember_machine(samples.machine(), {"isa": "avx2"})
+    ledger.save_noise(samples.noise())
     ledger.save_prepared(lease, "laptop", *samples.prepared())
     for trial in ledger.add_trials(lease, samples.proposals(3)):
         ledger.finish(job, trial.number, ledger.start(lease, trial.number), samples.measurement(0.5))
@@ -196,7 +199,7 @@ class TestAttacks:
         before = (ledger.jobs(), ledger.events(filled), sorted(tmp_path.iterdir()))
         with pytest.raises(UsageError) as error:
             ask(url, ATTACKS[attack].replace("{other}", str(other)).replace("{fresh}", str(fresh)))
-        assert "v_jobs, v_trials, v_trial_layers, v_pareto, v_measurements, v_machines" in str(error.value)
+        assert "v_jobs, v_trials, v_trial_layers, v_pareto, v_measurements, v_machines, v_noise" in str(error.value)
         assert (ledger.jobs(), ledger.events(filled), sorted(tmp_path.iterdir())) == before
 
     @pytest.mark.parametrize(

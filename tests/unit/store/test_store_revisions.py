@@ -17,7 +17,7 @@ from qsearch.store import schema
 from qsearch.store.opening import open_ledger
 
 
-@pytest.mark.parametrize("revision", ["0001"])
+@pytest.mark.parametrize("revision", ["0001", "0002"])
 def test_what_an_older_revision_holds_is_kept(tmp_path: Path, revision: str) -> None:
     url = f"sqlite:///{tmp_path}/ledger.db"
     ledger = open_ledger(url)
@@ -25,6 +25,7 @@ def test_what_an_older_revision_holds_is_kept(tmp_path: Path, revision: str) -> 
     lease = ledger.lease(job.id, "driver-1", 60)
     ledger.add_trials(lease, samples.proposals(2))
     ledger.request(job.id, Request.STOP)
+    ledger.save_noise(samples.noise())
     before, trials = ledger.job(job.id, ""), ledger.trials(job.id)
     ledger.close()
     _down(url, revision)
@@ -32,7 +33,10 @@ def test_what_an_older_revision_holds_is_kept(tmp_path: Path, revision: str) -> 
     now = again.job(job.id, "")
     assert (again.uuid, again.trials(job.id)) == (uuid, trials)
     assert (now.epoch, now.spec, now.state) == (before.epoch, before.spec, before.state)
-    assert now.requested is None, "the older one knew no requests"
+    # the first one knew no requests
+    assert now.requested is (None if revision == "0001" else Request.STOP)
+    assert again.noise(samples.noise().machine_key) == [], "both knew nothing of noise"
+    again.save_noise(samples.noise())
     assert again.request(job.id, Request.CANCEL).requested is Request.CANCEL
     again.close()
 

@@ -55,8 +55,7 @@ def main() -> int:
         elif isinstance(order, wire.PredictOrder):
             _settle_in(order.target, order.cpus)
             with full_disk_named(Path(order.out).parent, temporary_folder()):
-                predictions = _predict(order)
-            _send(answers, predictions)
+                _predict(order, orders, answers)
         else:
             raise Unsupported(f"a child carries out an ArmOrder or a PredictOrder, found {type(order).__name__}")
     except WorkFailed as error:
@@ -145,25 +144,38 @@ def _block(run: Callable[[int], object], turn: wire.Turn, probe: Probe) -> wire.
     )
 
 
-def _predict(order: wire.PredictOrder) -> wire.Predictions:
-    """Run every batch once; memory holds one batch at a time."""
+def _predict(order: wire.PredictOrder, orders: BinaryIO, answers: BinaryIO) -> None:
+    """Run the batches that are asked for, and more until the orders end; memory holds one batch at a time."""
     digest = _digest(order.model)
     version, loaded = _load(order.model, order.target)
     shapes: dict[str, tuple[int, str]] = {}
+    _run_batches(loaded, order.samples, order.batches, order.out, shapes)
+    # Before the operators are counted: that loads the model a second time.
+    peak, facts = _peak_rss_bytes(), _facts()
+    told = wire.Predictions(
+        model_sha256=digest, runtime=version, float_ops=loaded.float_ops(), peak_rss_bytes=peak, facts=facts
+    )
+    _send(answers, told)
+    while line := orders.readline(wire.LONGEST_LINE):
+        more = wire.decode(line)
+        if not isinstance(more, wire.More):
+            raise Unsupported(f"a predicting child waits for More, found {type(more).__name__}")
+        _run_batches(loaded, order.samples, more.batches, more.out, shapes)
+        _send(answers, told)
+
+
+def _run_batches(
+    loaded: Loaded, samples: str, batches: tuple[int, ...], out: str, shapes: dict[str, tuple[int, str]]
+) -> None:
     done = 0
-    with SampleWriter(Path(order.out)) as writer:
-        for size, feeds in stream_feeds(Path(order.samples)):
+    with SampleWriter(Path(out)) as writer:
+        for size, feeds in stream_feeds(Path(samples), batches or None):
             outputs = loaded.run(feeds)
             for name, array in outputs.items():
                 _check_output(name, array, size, done, shapes)
             writer.add(outputs, size)
             done += size
         writer.finish({})
-    # Before the operators are counted: that loads the model a second time.
-    peak = _peak_rss_bytes()
-    return wire.Predictions(
-        model_sha256=digest, runtime=version, float_ops=loaded.float_ops(), peak_rss_bytes=peak, facts=_facts()
-    )
 
 
 def _check_output(name: str, array: Array, size: int, done: int, shapes: dict[str, tuple[int, str]]) -> None:

@@ -54,6 +54,7 @@ def _from_task(order: MaterializeOrder, out: Path, deadline_s: float) -> Materia
         higher_is_better=bool(answer["higher_is_better"]),
         score=str(answer["score"]),
         samples={str(k): int(v) for k, v in samples.items()},
+        per_sample=bool(answer.get("per_sample", False)),
     )
     return _rescored(found, found.score) if is_builtin(found.score) else found
 
@@ -81,6 +82,7 @@ def _from_npz(order: MaterializeOrder, model: Loaded, out: Path) -> Materialized
         score=score,
         samples=counts,
         notes=notes,
+        per_sample=metric(score).per_sample,
     )
 
 
@@ -95,7 +97,8 @@ def _rescored(found: Materialized, name: str) -> Materialized:
             f"metric: {name} beside a task is no built-in metric",
             "A function of your own belongs into the task: Task(score=..., higher_is_better=...).",
         )
-    return replace(found, metric=name, score=name, higher_is_better=metric(name).higher_is_better)
+    known = metric(name)
+    return replace(found, metric=name, score=name, higher_is_better=known.higher_is_better, per_sample=known.per_sample)
 
 
 def _fidelity(model: Loaded, sample: Feeds) -> str:

@@ -15,6 +15,8 @@ from qsearch.contracts.task import Array, Split, Task
 
 #: the array that holds one label per sample
 LABELS = "labels"
+#: the array that holds the characters of classes; it belongs to no sample and goes into every split
+CHARSET = "charset"
 #: fewest samples worth dealing: 3 splits, and intervals over the scored ones
 FEWEST = 12
 #: calibration takes a sixth, and never more than this; ranges settle long before
@@ -33,7 +35,7 @@ def npz_task(path: Path, inputs: Sequence[str], seed: int) -> tuple[Task, bool]:
         DataError: as `npz_arrays`; arrays that do not fit each other or the model's inputs.
     """
     arrays = npz_arrays(path)
-    labels = arrays.pop(LABELS, None)
+    labels, charset = arrays.pop(LABELS, None), arrays.pop(CHARSET, None) if CHARSET not in inputs else None
     missing = [name for name in inputs if name not in arrays]
     if missing:
         raise DataError(
@@ -43,7 +45,8 @@ def npz_task(path: Path, inputs: Sequence[str], seed: int) -> tuple[Task, bool]:
     unknown = [name for name in arrays if name not in inputs]
     if unknown:
         raise DataError(
-            f"{path} has an array {unknown[0]!r} that is no input of the model {sorted(inputs)}, nor `{LABELS}`"
+            f"{path} has an array {unknown[0]!r} that is no input of the model {sorted(inputs)}, nor `{LABELS}` "
+            f"or `{CHARSET}`"
         )
     count = len(arrays[inputs[0]])
     every = {**arrays, **({} if labels is None else {LABELS: labels})}
@@ -58,7 +61,7 @@ def npz_task(path: Path, inputs: Sequence[str], seed: int) -> tuple[Task, bool]:
     calibration = min(MOST_CALIBRATION, count // 6)
     middle = calibration + (count - calibration) // 2
     parts = [order[:calibration], order[calibration:middle], order[middle:]]
-    first, second, third = (_split(arrays, labels, part) for part in parts)
+    first, second, third = (_split(arrays, labels, charset, part) for part in parts)
     return Task(metric="", score="", calibration=first, search=second, heldout=third), labels is not None
 
 
@@ -94,6 +97,7 @@ def npz_arrays(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def _split(arrays: Mapping[str, Array], labels: Array | None, rows: Array) -> Split:
+def _split(arrays: Mapping[str, Array], labels: Array | None, charset: Array | None, rows: Array) -> Split:
     samples = [{name: array[row] for name, array in arrays.items()} for row in rows]
-    return Split(samples=samples, labels={} if labels is None else {LABELS: labels[rows]})
+    found = {} if labels is None else {LABELS: labels[rows]}
+    return Split(samples=samples, labels=found if charset is None else {**found, CHARSET: charset})

@@ -93,11 +93,15 @@ def score_split(
     out = scratch / f"{outputs.stem}-scores.npz"
     request: dict[str, object] = {"do": "score", "score": materialized.score, "folder": folder}
     request |= {"samples": str(samples), "outputs": str(outputs), "out": str(out)}
-    user_code.ask(request, patience_s)
+    answer = user_code.ask(request, patience_s)
     try:
         with np.load(out, allow_pickle=False) as found:
             weights = found["weights"]
-            return Scores(outcomes=found["outcomes"], weights=weights if len(weights) else None)
+            return Scores(
+                outcomes=found["outcomes"],
+                weights=weights if len(weights) else None,
+                aggregate=str(answer.get("aggregate", "mean")),
+            )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         # written in the user's process, where numpy may be what the user's code has made of it
         raise TaskError(f"{materialized.score} left no outcomes that can be read: {error}") from error

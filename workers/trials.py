@@ -14,10 +14,12 @@ from qsearch.contracts.machine import Circumstances
 from qsearch.contracts.measurement import Accuracy, Measurement, Sitting, Tier
 from qsearch.contracts.meter import Arm
 from qsearch.contracts.noise import SessionLuck
+from qsearch.contracts.racing import Racing
 from qsearch.contracts.target import Target
 from qsearch.contracts.work import Finalist, FinalOrder, FinalResult, Materialized, TrialOrder
 from qsearch.measure.latency import summarise
 from qsearch.quantize.assemble import Assembled, assemble
+from workers.racing import Track
 from workers.scoring import accuracy, score_split
 from workers.sitting import ChildMeter, Predicted, predict
 from workers.slot_lock import machine_lock
@@ -47,6 +49,8 @@ class Bench:
     #: seconds that fp32 took for the search split, and for its scores; 0 = not known
     fp32_s: float = 0.0
     scoring_s: float = 0.0
+    #: of candidates on the search split; None = all samples are scored
+    racing: Racing | None = None
 
     @property
     def arm_patience_s(self) -> float:
@@ -90,6 +94,24 @@ class Bench:
         )
         return accuracy(scores, self.materialized, split, reference), predicted
 
+    def race(
+        self, racing: Racing, model: Path, reference: Accuracy, scratch: Path, deadline_s: float
+    ) -> tuple[Accuracy, Predicted]:
+        """Score a candidate on the search split in parts, as far as it is worth it."""
+        track = Track(
+            samples=split_file(self.splits, "search", self.target.batch),
+            reference=reference,
+            reference_outputs=self.prepared / "reference.npz",
+            materialized=self.materialized,
+            folder=self.folder,
+            target=self.target,
+            racing=racing,
+            patience_s=self.scoring_patience_s(deadline_s),
+        )
+        # scoring goes on between the looks, and its time is none of the model's
+        allowed_s = self.patience_s("search", deadline_s) + len(racing.looks) * track.patience_s
+        return track.race(model, scratch, min(deadline_s, allowed_s))
+
 
 def bench_of(order: TrialOrder | FinalOrder) -> Bench:
     """The bench an order names."""
@@ -102,6 +124,7 @@ def bench_of(order: TrialOrder | FinalOrder) -> Bench:
         fp32_s=order.fp32_s if isinstance(order, TrialOrder) else 0.0,
         scoring_s=order.scoring_s if isinstance(order, TrialOrder) else 0.0,
         limits=order.limits,
+        racing=order.racing if isinstance(order, TrialOrder) else None,
     )
 
 
@@ -141,14 +164,18 @@ def measure(  # noqa: PLR0913, PLR0917 - what a trial is made of; a record of th
     sitting = meter.sit(arms, tier, seed=seed)
     sat_s = time.monotonic() - clock
     # fp32's own drop is 0 by identity, not an estimate
-    scored, predicted = bench.score(
-        model.path,
-        "search",
-        None if model.sha256 == fp32.sha256 else reference,
-        bench.prepared / "reference.npz",
-        scratch / "outputs.npz",
-        deadline_s,
-    )
+    same = model.sha256 == fp32.sha256
+    if bench.racing is not None and bench.materialized.per_sample and not same:
+        scored, predicted = bench.race(bench.racing, model.path, reference, scratch, deadline_s)
+    else:
+        scored, predicted = bench.score(
+            model.path,
+            "search",
+            None if same else reference,
+            bench.prepared / "reference.npz",
+            scratch / "outputs.npz",
+            deadline_s,
+        )
     return Measurement(
         tier=tier,
         latency=summarise(sitting, CANDIDATE, luck=luck),

@@ -72,6 +72,7 @@ def materialize(request: dict[str, Any]) -> dict[str, Any]:
         "metric": task.metric,
         "higher_is_better": task.higher_is_better,
         "score": task.score if isinstance(task.score, str) else _name_of(task.score),
+        "per_sample": task.per_sample,
         "samples": {name: len(getattr(task, name).samples) for name in ("calibration", "search", "heldout")},
     }
 
@@ -93,7 +94,7 @@ def score(request: dict[str, Any]) -> dict[str, Any]:
         )
     weights = np.ones(0) if scores.weights is None else _numbers(scores.weights, request["score"], "weights")
     np.savez(request["out"], outcomes=outcomes, weights=weights)
-    return {"n": len(outcomes)}
+    return {"n": len(outcomes), "aggregate": scores.aggregate}
 
 
 _DEEDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"materialize": materialize, "score": score}

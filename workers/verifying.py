@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qsearch.contracts.measurement import Measurement, Tier
+from qsearch.contracts.measurement import Accuracy, Measurement, Tier
 from qsearch.contracts.target import Target
 from qsearch.contracts.task import Array
 from qsearch.contracts.work import Verification, VerifyOrder
@@ -88,7 +88,7 @@ def _disagreements(expected: Measurement, measured: Measurement) -> tuple[str, .
         )
     if expected.circumstances.runtime_key != measured.circumstances.runtime_key:
         words.append(f"ran on {measured.circumstances.runtime}, the trial on {expected.circumstances.runtime}")
-    if measured.accuracy.outcomes != expected.accuracy.outcomes:
+    if not _same_outcomes(expected.accuracy, measured.accuracy):
         words.append(f"scores {measured.accuracy.score:.6g}, the trial {expected.accuracy.score:.6g}")
     if not measured.latency.ratio.overlaps(expected.latency.ratio, RATIO_SLACK):
         now, then = measured.latency.ratio, expected.latency.ratio
@@ -97,3 +97,9 @@ def _disagreements(expected: Measurement, measured: Measurement) -> tuple[str, .
             f"the trial {then.value:.3f} [{then.low:.3f}, {then.high:.3f}]"
         )
     return tuple(words)
+
+
+def _same_outcomes(expected: Accuracy, measured: Accuracy) -> bool:
+    """Sample by sample; a trial that was stopped early is compared on the samples it has."""
+    seen = [measured.outcomes[i] for i in expected.samples] if expected.truncated else measured.outcomes
+    return tuple(seen) == expected.outcomes

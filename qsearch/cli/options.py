@@ -37,9 +37,16 @@ FastOption = Annotated[bool, typer.Option("--fast", help="Quick tier: one sessio
 TrialsOption = Annotated[int | None, typer.Option("--trials", min=1, help="Budget: candidates to measure.")]
 TimeOption = Annotated[str | None, typer.Option("--time", metavar="TIME", help="Budget of searching: 90s, 10m, 2h.")]
 SamplerOption = Annotated[str | None, typer.Option("--sampler", metavar="NAME", help="tpe, nsga2 or random.")]
+RacingOption = Annotated[
+    bool | None,
+    typer.Option("--racing/--no-racing", help="Stop scoring candidates that surely break the drop limit; the spec's."),
+]
 PoolOption = Annotated[str, typer.Option("--pool", metavar="POOL", help="local, ray, or replay:FILE.")]
 RecordOption = Annotated[
     str, typer.Option("--record", metavar="FILE", help="Keep all work and outcomes, for --pool replay:FILE.")
+]
+ConfidentOption = Annotated[
+    bool, typer.Option("--confident", help="Judge by the upper ends of the intervals of drop and latency.")
 ]
 YesOption = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 TimeoutOption = Annotated[

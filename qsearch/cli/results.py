@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qsearch.cli.options import FormatOption, JobArgument, JsonOption, TargetOption, TrialArgument, chosen_form
+from qsearch.cli.options import (
+    ConfidentOption,
+    FormatOption,
+    JobArgument,
+    JsonOption,
+    TargetOption,
+    TrialArgument,
+    chosen_form,
+)
 from qsearch.cli.session import session_of
 
 if TYPE_CHECKING:
@@ -32,9 +40,7 @@ def best(  # noqa: PLR0913, PLR0917 a command's parameters are its options
         str, typer.Option("--rule", metavar="RULE", help="fastest-feasible or knee; default: the job's.")
     ] = "",
     target: TargetOption = "",
-    confident: Annotated[
-        bool, typer.Option("--confident", help="Judge by the upper end of the drop's interval.")
-    ] = False,
+    confident: ConfidentOption = False,
     form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,7 +68,7 @@ def best(  # noqa: PLR0913, PLR0917 a command's parameters are its options
         raise typer.Exit(code_of_best(found))
 
 
-def pareto(
+def pareto(  # noqa: PLR0913, PLR0917 a command's parameters are its options
     context: typer.Context,
     job: Annotated[list[str], typer.Argument(metavar="JOB", help="One or several jobs.")],
     target: TargetOption = "",
@@ -71,6 +77,7 @@ def pareto(
         typer.Option("--plot", metavar="FILE", help="Draw instead: .html, .png, .svg, .pdf; - draws in the terminal."),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Let --plot overwrite a file.")] = False,
+    confident: ConfidentOption = False,
     form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -81,7 +88,7 @@ def pareto(
     _check_plot(plot, chosen, len(job), force=force)
     session = session_of(context)
     with session.desk() as desk:
-        views = [desk.front(each, target) for each in job]
+        views = [desk.front(each, target, confident=confident) for each in job]
     if plot:
         _draw(views, plot)
         return

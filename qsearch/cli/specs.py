@@ -14,6 +14,7 @@ from qsearch.cli.options import (
     FormatOption,
     JsonOption,
     PoolOption,
+    RacingOption,
     SamplerOption,
     SpecArgument,
     TargetsOption,
@@ -33,7 +34,9 @@ def init(
     metric: Annotated[
         str,
         typer.Option(
-            "--metric", metavar="NAME", help="A built-in one: top1, mrr, …; default: top1 with labels, else fidelity."
+            "--metric",
+            metavar="NAME",
+            help="A built-in one: top1, f1-macro, cer, perplexity, mrr, …; default: top1 with labels, else fidelity.",
         ),
     ] = "",
     example: Annotated[
@@ -82,6 +85,7 @@ def plan(  # noqa: PLR0913, PLR0917 a command's parameters are its options
     trials: TrialsOption = None,
     time: TimeOption = None,
     sampler: SamplerOption = None,
+    racing: RacingOption = None,
     pool: PoolOption = "local",
     target: TargetsOption = None,
     choice: ChoicesOption = None,
@@ -100,6 +104,7 @@ def plan(  # noqa: PLR0913, PLR0917 a command's parameters are its options
         trials=trials,
         time=time,
         sampler=sampler,
+        racing=racing,
         quick=fast,
         pool=pool,
         targets=tuple(target or ()),

@@ -113,8 +113,11 @@ class Desk(Protocol):
         """Finished trials as rows of the front, the others as views, by number."""
         ...
 
-    def front(self, job: str, target: str) -> FrontView:
-        """An empty target = the job's only one; with several it must be named."""
+    def front(self, job: str, target: str, *, confident: bool = False) -> FrontView:
+        """An empty target = the job's only one; with several it must be named.
+
+        `confident`: feasible, and the pick, by the upper bounds of drop and latency, whatever the job was driven by.
+        """
         ...
 
     def layers(self, job: str, target: str) -> LayersView:

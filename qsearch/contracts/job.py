@@ -78,6 +78,8 @@ class SearchSpec:
     sampler: str = "tpe"
     #: how many candidates are measured again, head to head and on the held-out split
     finalists: int = 3
+    #: stop scoring a candidate whose drop surely breaks the limit; without a drop limit nothing is stopped
+    racing: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

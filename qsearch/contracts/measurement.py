@@ -173,6 +173,19 @@ class Accuracy:
     outcomes: tuple[float, ...]
     #: weight of each outcome in the score; empty means equal
     weights: tuple[float, ...] = ()
+    #: how outcomes and weights make the score: see `Scores`
+    aggregate: str = "mean"
+    #: outcomes of the whole split; 0 = n, everything was scored
+    of: int = 0
+    #: outcomes that had been seen at each look of a race; empty = scored at once
+    looks: tuple[int, ...] = ()
+    #: numbers, within the split, of the outcomes that a truncated score holds; empty = all, in order
+    samples: tuple[int, ...] = ()
+
+    @property
+    def truncated(self) -> bool:
+        """Stopped before the end of the split: the drop was surely too large, and is known from n samples only."""
+        return self.of > self.n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,14 +21,34 @@ Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 
+#: in a score over classes an outcome is true class × CELL + predicted class, both below CELL
+CELL = 65_536
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """Per-sample outcomes; the score is their weighted mean."""
+    """Per-sample outcomes; the score is their weighted mean, or what `aggregate` names.
+
+    NOTE: outcomes o and weights w are kept and not the score alone, because the interval of a drop comes
+    from drawing samples again, and every draw needs a score of its own. A score that is no mean
+    of outcomes therefore names how it is made of them:
+
+    | aggregate    | score                                    | example                                     |
+    |--------------|------------------------------------------|---------------------------------------------|
+    | `mean`       | Σ w·o / Σ w                              | accuracy                                    |
+    | `ratio`      | Σ o / Σ w                                | CER: o edits, w characters                  |
+    | `exp-ratio`  | exp(Σ o / Σ w)                           | perplexity: o nats, w tokens                |
+    | `decibel`    | −10·log₁₀(Σ o / Σ w), at most 144.5      | SQNR: o noise energy, w signal energy       |
+    | `f1-binary`  | F1 of class 1, 0 where nothing is 1      | o = true class × `CELL` + predicted class   |
+    | `f1-macro`   | mean F1 of the classes that are seen     | o = true class × `CELL` + predicted class   |
+    """
 
     #: float64 [m]; m need not be the number of samples (a retrieval split also holds documents)
     outcomes: Array
     #: float64 [m], not negative; None = equal. CER: outcome = edits / length, weight = length
     weights: Array | None = None
+    #: how the score is made of them: see the table
+    aggregate: str = "mean"
 
 
 #: (outputs, labels) → outcomes. `outputs`: output name → one array per sample, batch axis removed
@@ -68,3 +88,7 @@ class Task:
     higher_is_better: bool = True
     #: samples → feeds with a batch axis; must be a pure function of its argument
     collate: Callable[[Sequence[Feeds]], Feeds] = stack
+    #: of a scoring function of the user's: it gives one outcome per sample, which depends on that sample and
+    #: its labels alone. Then it may be called on some of the samples, with the rows of every label that
+    #: has as many as the split has samples; a built-in metric knows this of itself
+    per_sample: bool = False

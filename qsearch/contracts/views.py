@@ -321,6 +321,7 @@ class Overrides:
     time: str | None = None
     seed: int | None = None
     sampler: str | None = None
+    racing: bool | None = None
     #: --fast
     quick: bool = False
     #: local, ray, replay:FILE

@@ -32,6 +32,7 @@ from qsearch.contracts.limits import Limits
 from qsearch.contracts.machine import Circumstances, Machine
 from qsearch.contracts.measurement import Accuracy, Latency, Measurement, Sitting, Tier
 from qsearch.contracts.noise import SessionLuck
+from qsearch.contracts.racing import Racing
 from qsearch.contracts.target import Target
 
 
@@ -90,6 +91,8 @@ class Materialized:
     samples: Mapping[str, int]
     #: what a user should know: "no labels: the metric is fidelity to fp32"
     notes: tuple[str, ...] = ()
+    #: one outcome per sample, of that sample alone: some of the samples can be scored without the others
+    per_sample: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +157,8 @@ class TrialOrder:
     limits: Limits = field(default_factory=Limits)
     #: what is known of the luck of sessions on this class of machines, by runtime; decides widths, never order
     luck: tuple[SessionLuck, ...] = ()
+    #: None = every sample is scored
+    racing: Racing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

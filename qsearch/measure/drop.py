@@ -9,6 +9,7 @@ import numpy as np
 
 from qsearch.contracts.task import Array
 from qsearch.contracts.verdict import Interval
+from qsearch.measure.aggregates import resampled_scores, score_of
 
 _CONFIDENCE = 0.95
 _Z = NormalDist().inv_cdf(0.5 + _CONFIDENCE / 2)
@@ -19,7 +20,12 @@ _HELD = 4_000_000
 
 
 def paired_drop(
-    outcomes: Array, reference: Array, weights: Array | None, higher_is_better: bool, seed: int
+    outcomes: Array,
+    reference: Array,
+    weights: Array | None,
+    higher_is_better: bool,
+    seed: int,
+    aggregate: str = "mean",
 ) -> tuple[Interval, Interval, float]:
     """The drop against the reference, positive is worse.
 
@@ -34,12 +40,15 @@ def paired_drop(
         weights: float64 [m], not negative, not all 0; None = equal.
         higher_is_better: direction of the metric.
         seed: of the resampling; equal seeds give equal intervals.
+        aggregate: how outcomes make a score; see `Scores`.
 
     Returns:
         The relative drop (a reference score of 0 has no relative change: then the drop in points),
         the drop in points of the metric, and the smallest relative drop that this many samples show
         with 80 % power.
     """
+    if aggregate != "mean":
+        return _aggregated(outcomes, reference, weights, higher_is_better, seed, aggregate)
     if not higher_is_better:
         outcomes, reference = -outcomes, -reference
     share = np.full(outcomes.size, 1 / outcomes.size) if weights is None else weights / weights.sum()
@@ -48,8 +57,8 @@ def paired_drop(
     if weights is None and _is_binary(outcomes) and _is_binary(reference):
         points = _binary_interval(change, reference - min(0.0, float(reference.min()), float(outcomes.min())))
         relative = Interval(value=points.value / scale, low=points.low / scale, high=points.high / scale)
-        discordant = max(1.0, float(np.count_nonzero(change)))
-        return relative, points, _Z_POWER * math.sqrt(discordant) / change.size / scale
+        lost, won = int((change > 0).sum()), int((change < 0).sum())
+        return relative, points, _least_lost(2 * min(lost, won)) / change.size / scale
     relative, points = _bootstrap(np.stack([outcomes, reference]), share, scale, seed)
     spread = math.sqrt(float(share**2 @ (change - share @ change) ** 2))
     return relative, points, _Z_POWER * spread / scale
@@ -65,6 +74,39 @@ def mcnemar_p(lost: int, won: int) -> float:
     trials = lost + won
     tail: int = sum(math.comb(trials, i) for i in range(min(lost, won) + 1))
     return min(1.0, tail / 2 ** (trials - 1)) if trials else 1.0
+
+
+def _least_lost(noise: int) -> float:
+    """Net samples lost that McNemar's test finds with 80 % power, beside `noise` discordant ones that cancel out.
+
+    NOTE: the lost samples are discordant themselves, so that m of them must stand out of a spread of
+    √(noise + m): m² = z²·(noise + m). Without that the least would be 2.8 samples where nothing
+    differs, and the exact test cannot reject with fewer than six.
+    """
+    square = _Z_POWER**2
+    return (square + math.sqrt(square**2 + 4 * square * noise)) / 2
+
+
+def _aggregated(
+    outcomes: Array, reference: Array, weights: Array | None, higher_is_better: bool, seed: int, aggregate: str
+) -> tuple[Interval, Interval, float]:
+    """Both scores are made again from the same resampled samples, whatever they are made by."""
+    turn = 1.0 if higher_is_better else -1.0
+    mine, theirs = score_of(outcomes, weights, aggregate), score_of(reference, weights, aggregate)
+    scale = abs(theirs) or 1.0
+    candidate, fp32 = resampled_scores((outcomes, reference), weights, aggregate, _resamples(outcomes.size), seed)
+    points = turn * (fp32 - candidate)
+    relative = points / np.where(fp32 == 0, scale, np.abs(fp32))
+    value = turn * (theirs - mine)
+    return (
+        _percentile(relative, value / scale),
+        _percentile(points, value),
+        _Z_POWER * float(relative.std(ddof=1)),
+    )
+
+
+def _resamples(n: int) -> int:
+    return min(4000, max(1000, 20_000_000 // n))
 
 
 def _is_binary(values: Array) -> bool:
@@ -111,7 +153,7 @@ def _wilson(p: float, n: int) -> tuple[float, float]:
 def _bootstrap(scores: Array, share: Array, scale: float, seed: int) -> tuple[Interval, Interval]:
     """Relative and absolute drop of [2, m] (candidate, reference), resampled as pairs."""
     n = share.size
-    resamples = min(4000, max(1000, 20_000_000 // n))
+    resamples = _resamples(n)
     weighted = np.vstack([scores * share, share])
     generator, rows = np.random.default_rng(seed), max(1, _HELD // (3 * n))
     drawn = []

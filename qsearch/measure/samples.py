@@ -26,7 +26,7 @@ from qsearch.contracts.errors import DataError
 from qsearch.contracts.task import Array, Feeds
 from qsearch.measure.reshape import reshape_feeds
 
-__all__ = ["SampleFile", "SampleWriter", "read_samples", "reshape_feeds", "stream_feeds", "write_samples"]
+__all__ = ["SampleFile", "SampleWriter", "read_samples", "read_sizes", "reshape_feeds", "stream_feeds", "write_samples"]
 
 #: zip cannot say "no date"; this is its earliest
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -63,34 +63,49 @@ def write_samples(path: Path, feeds: Sequence[Feeds], labels: Mapping[str, Array
         writer.finish(labels)
 
 
-def read_samples(path: Path, *, limit: int | None = None) -> SampleFile:
+def read_samples(path: Path, *, limit: int | None = None, batches: Sequence[int] | None = None) -> SampleFile:
     """Read a file of `write_samples`.
 
     Args:
         path: the file.
         limit: read the first so many batches only; None = all.
+        batches: read those with these numbers only, in this order; labels are read whole.
 
     Raises:
         DataError: missing, truncated, or not such a file.
     """
     with _Archive(path) as archive:
-        count = len(archive.sizes) if limit is None else min(limit, len(archive.sizes))
+        wanted = range(len(archive.sizes))[:limit] if batches is None else batches
         return SampleFile(
-            feeds=tuple(archive.batch(i) for i in range(count)),
+            feeds=tuple(archive.batch(i) for i in wanted),
             labels=archive.labels(),
-            sizes=archive.sizes[:count],
+            sizes=tuple(archive.sizes[i] for i in wanted),
         )
 
 
-def stream_feeds(path: Path) -> Iterator[tuple[int, Feeds]]:
-    """Yield (size, batch) one at a time, so that a large split never is in memory as a whole.
+def read_sizes(path: Path) -> tuple[int, ...]:
+    """Samples in each batch of a file; no batch is read.
 
     Raises:
         DataError: missing, truncated, or not such a file.
     """
     with _Archive(path) as archive:
-        for index, size in enumerate(archive.sizes):
-            yield size, archive.batch(index)
+        return archive.sizes
+
+
+def stream_feeds(path: Path, batches: Sequence[int] | None = None) -> Iterator[tuple[int, Feeds]]:
+    """Yield (size, batch) one at a time, so that a large split never is in memory as a whole.
+
+    Args:
+        path: the file.
+        batches: those with these numbers only, in this order; None = all.
+
+    Raises:
+        DataError: missing, truncated, or not such a file.
+    """
+    with _Archive(path) as archive:
+        for index in range(len(archive.sizes)) if batches is None else batches:
+            yield archive.sizes[index], archive.batch(index)
 
 
 class SampleWriter:

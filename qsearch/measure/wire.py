@@ -1,7 +1,7 @@
 """What the measuring child and its parent say to each other: one JSON text per line.
 
     arm:      ArmOrder →  ← Warm   (Turn →  ← Times)*  end of file →
-    predict:  PredictOrder →  ← Predictions
+    predict:  PredictOrder →  ← Predictions  (More →  ← Predictions)*  end of file →
     either:   ← Failure, and the child ends
 
 NOTE: lines of JSON and not pickles, because the two ends may run different versions of Python and
@@ -46,6 +46,16 @@ class PredictOrder:
     samples: str
     out: str
     cpus: tuple[int, ...]
+    #: numbers of the batches to run, in this order; empty = all
+    batches: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class More:
+    """Run other batches of the same samples through the model that is loaded."""
+
+    out: str
+    batches: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +119,9 @@ class Failure:
     hint: str = ""
 
 
-Message = ArmOrder | PredictOrder | Warm | Turn | Times | Predictions | Failure
+Message = ArmOrder | PredictOrder | More | Warm | Turn | Times | Predictions | Failure
 _KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind for kind in (ArmOrder, PredictOrder, Warm, Turn, Times, Predictions, Failure)
+    kind.__name__: kind for kind in (ArmOrder, PredictOrder, More, Warm, Turn, Times, Predictions, Failure)
 }
 
 

@@ -32,7 +32,9 @@ def drop(value: float, low: float, high: float, n: int | None) -> str:
 
 
 def drop_of(accuracy: Accuracy, *, with_n: bool = True) -> str:
-    """The drop of an accuracy, as `drop` writes it."""
+    """The drop of an accuracy, as `drop` writes it; one that was stopped early always says `n=32 of 250`."""
+    if accuracy.truncated:
+        return f"{drop(accuracy.drop.value, accuracy.drop.low, accuracy.drop.high, accuracy.n)} of {accuracy.of}"
     return drop(accuracy.drop.value, accuracy.drop.low, accuracy.drop.high, accuracy.n if with_n else None)
 
 

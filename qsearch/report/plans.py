@@ -30,6 +30,7 @@ def spec_answer(spec: JobSpec) -> Answer:
         "time_s": spec.search.time_s,
         "seed": spec.search.seed,
         "sampler": spec.search.sampler,
+        "racing": spec.search.racing,
         "precision": spec.precision.value,
     }
     tables = (facts(f"spec {spec.name} is valid", spec_facts(spec)),)

@@ -130,6 +130,9 @@ def _accuracy(accuracy: Accuracy) -> dict[str, object]:
         "higher_is_better": accuracy.higher_is_better,
         "split": accuracy.split,
         "n": accuracy.n,
+        "of": accuracy.of or accuracy.n,
+        "looks": list(accuracy.looks),
+        "truncated": accuracy.truncated,
         "score": accuracy.score,
         "reference_score": accuracy.reference_score,
         "drop": to_data(accuracy.drop),
@@ -187,7 +190,10 @@ def _samples_text(sitting: Sitting) -> str:
 
 def _accuracy_text(accuracy: Accuracy) -> str:
     scores = f"{accuracy.metric} {accuracy.score:.4g}, fp32 {accuracy.reference_score:.4g}"
-    return f"drop {drop_of(accuracy)}; {scores}; smallest visible drop {percent(accuracy.detectable)}"
+    text = f"drop {drop_of(accuracy)}; {scores}; smallest visible drop {percent(accuracy.detectable)}"
+    if not accuracy.truncated:
+        return text
+    return f"{text}; truncated after {count(len(accuracy.looks), 'look')}: it surely breaks the drop limit"
 
 
 def _circumstances_table(got: Measurement) -> Table:

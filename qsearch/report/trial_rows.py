@@ -58,6 +58,8 @@ def front_row(row: FrontRow, pooled: Pooled) -> Row:
         "metric": result.accuracy.metric,
         "score_search": result.accuracy.score,
         **drop_cells("drop_search", _seen(result.accuracy)),
+        "drop_search_of": result.accuracy.of or result.accuracy.n,
+        "truncated": result.accuracy.truncated,
         **drop_cells("drop", _seen(result.heldout) if result.heldout else None),
         "size_bytes": result.size_bytes,
         "peak_memory_bytes": result.peak_memory_bytes,

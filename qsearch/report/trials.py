@@ -97,7 +97,8 @@ class _Style:
     @classmethod
     def of(cls, rows: Sequence[FrontRow]) -> _Style:
         heldout = [row.result.heldout for row in rows if row.result.heldout]
-        return cls(_only(row.result.accuracy.n for row in rows), _only(each.n for each in heldout))
+        searched = [row.result.accuracy for row in rows if not row.result.accuracy.truncated]
+        return cls(_only(each.n for each in searched), _only(each.n for each in heldout))
 
     def table(self, lines: Sequence[Line], title: str) -> Table:
         drops = (_heading("drop, search", self.search_n), _heading("drop, held out", self.heldout_n))

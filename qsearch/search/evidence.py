@@ -52,10 +52,12 @@ class Evidence:
         had: [n, p], 1 where a trial had an effect, else 0.
         drops: [n].
         kind: [p], which of `Sizes.usual` an effect is of.
+        extra: [n], variance that a drop has besides σ and κ, because fewer samples were scored; None = none.
     """
 
-    def __init__(self, had: Floats, drops: Floats, kind: NDArray[np.int64]) -> None:
+    def __init__(self, had: Floats, drops: Floats, kind: NDArray[np.int64], extra: Floats | None = None) -> None:
         self._had, self._drops, self._kind = had, drops, kind
+        self._extra = np.zeros(len(drops)) if extra is None else extra
         self._few_trials = len(drops) <= had.shape[1]
         own = [had[:, kind == k] for k in range(int(kind.max(initial=-1)) + 1)] if self._few_trials else []
         self._spreads = [columns @ columns.T for columns in own]
@@ -67,6 +69,10 @@ class Evidence:
         if sizes not in self._answers:
             self._answers[sizes] = self._by_trials(sizes) if self._few_trials else self._by_effects(sizes)
         return self._answers[sizes]
+
+    def noise_of(self, sizes: Sizes) -> Floats:
+        """Variance of each drop that is no effect's, [n]."""
+        return sizes.noise_of(self._drops) + self._extra
 
     def posterior(self, prior: Floats, noise: Floats) -> Posterior:
         """Effects under a prior.
@@ -87,7 +93,7 @@ class Evidence:
         return Posterior(wide * (inverse @ (scaled.T @ clean)), wide * np.sqrt(np.diag(inverse)), freedom)
 
     def _by_trials(self, sizes: Sizes) -> float:
-        covariance = np.diag(sizes.noise_of(self._drops))
+        covariance = np.diag(self.noise_of(sizes))
         for usual, spread in zip(sizes.usual, self._spreads, strict=True):
             covariance = covariance + usual**2 * spread
         root = np.linalg.cholesky(covariance)
@@ -95,7 +101,7 @@ class Evidence:
         return float(2 * np.log(np.diag(root)).sum() + whitened @ whitened)
 
     def _by_effects(self, sizes: Sizes) -> float:
-        noise, usual = sizes.noise_of(self._drops), np.array(sizes.usual)[self._kind]
+        noise, usual = self.noise_of(sizes), np.array(sizes.usual)[self._kind]
         inner = np.eye(len(usual)) + usual[:, None] * self._gram(sizes, noise) * usual
         fitted = np.linalg.solve(inner, usual * (self._had.T @ (self._drops / noise)))
         rest = self._drops - self._had @ (usual * fitted)

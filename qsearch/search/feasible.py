@@ -22,6 +22,8 @@ from qsearch.contracts.trial import Result
 
 #: what an unusable number (not finite) exceeds by: more than any real one, and storable
 HOPELESS = 1e6
+#: what a trial that was stopped early exceeds the drop limit by, at least: see `exceedances`
+TRUNCATED = 1e-6
 #: a limit of 1 % is met by 0.010000000000000002
 _ROUNDING = 1e-9
 
@@ -58,11 +60,17 @@ def exceedances(
     heldout: bool = False,
     confident: bool = False,
 ) -> dict[str, float]:
-    """Constraint name → relative exceedance, ≤ 0 where it is kept; constraints that ask nothing are absent."""
+    """Constraint name → relative exceedance, ≤ 0 where it is kept; constraints that ask nothing are absent.
+
+    NOTE: a trial whose scoring was stopped early broke the limit it was raced against. Its drop stands for
+    itself, but a few samples cannot show that it keeps another, looser limit, so it keeps none.
+    """
     accuracy, latency = _judged(result, heldout=heldout)
     found: dict[str, float] = {}
     if constraints.drop is not None:
         found["drop"] = _relative(_drop(accuracy, constraints.drop, confident=confident), constraints.drop.amount)
+        if accuracy.truncated:
+            found["drop"] = max(found["drop"], TRUNCATED)
     if constraints.size_bytes is not None:
         found["size"] = _relative(result.size_bytes, constraints.size_bytes)
     if constraints.memory_bytes is not None:

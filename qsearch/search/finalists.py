@@ -34,7 +34,8 @@ def choose(
 
     The first is what the rule would pick now; with nothing feasible (fp32 included) the closest to
     feasible. The fastest feasible uniform candidate other than fp32 is added when it is not among the
-    `count`. Empty when only fp32 is feasible: there is nothing to measure again.
+    `count`. Empty when only fp32 is feasible: there is nothing to measure again. A trial whose scoring was
+    stopped early gets no seat, not even as the closest.
 
     Args:
         history: finished trials of one target.
@@ -46,7 +47,7 @@ def choose(
     """
     over = excesses(history, constraints)
     usable = [result for result in history if is_usable(result)]
-    rivals = [result for result in usable if not is_fp32(result.trial.candidate)]
+    rivals = [r for r in usable if not is_fp32(r.trial.candidate) and not r.accuracy.truncated]
     feasible = sorted((r for r in rivals if over[r.trial.number] == 0), key=_speed)
     if not feasible:
         if any(over[result.trial.number] == 0 for result in usable):

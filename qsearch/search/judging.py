@@ -88,7 +88,11 @@ class Court:
         taken = taken or fp32
         exceeded = 0.0
         if taken is None:
-            taken = min(results, key=lambda r: (self.exceeds(r), r.judged_latency.ratio.value, r.trial.number))
+            taken = min(
+                results,
+                # of one that was stopped early nobody knows how close it is
+                key=lambda r: (r.accuracy.truncated, self.exceeds(r), r.judged_latency.ratio.value, r.trial.number),
+            )
             exceeded = self.exceeds(taken)
         return Ruling(taken, feasible=feasible, refused=tuple(refused), exceeds=exceeded)
 

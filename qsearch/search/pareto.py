@@ -48,13 +48,16 @@ THETA = 0.02
 _COARSE = 2.0
 
 
-def front(history: Sequence[Result], constraints: Constraints, objectives: Sequence[str]) -> tuple[FrontEntry, ...]:
+def front(
+    history: Sequence[Result], constraints: Constraints, objectives: Sequence[str], *, confident: bool = False
+) -> tuple[FrontEntry, ...]:
     """Every trial with its place, by rank, then speed, then number. See the rule above.
 
     Args:
         history: finished trials of one target; the order does not matter.
         constraints: of the job; feasible means kept by the point estimates of the search split.
         objectives: two of latency, drop, size, memory; without latency all numbers are exact.
+        confident: feasible means kept by the upper bounds of drop and latency instead.
 
     Raises:
         Incomparable: the trials were taken on unlike machines or runtimes.
@@ -62,9 +65,11 @@ def front(history: Sequence[Result], constraints: Constraints, objectives: Seque
     """
     names = checked(objectives)
     must_be_comparable(history)
-    over = excesses(history, constraints)
+    over = excesses(history, constraints, confident=confident)
     usable = {result.trial.number: result for result in history if is_usable(result)}
-    places = _places([_Runner.of(result, names, feasible=over[n] == 0) for n, result in usable.items()])
+    # one that was stopped early is dominated wherever it stands: its drop is known to be too large, and no more
+    whole = {number: result for number, result in usable.items() if not result.accuracy.truncated}
+    places = _places([_Runner.of(result, names, feasible=over[n] == 0) for n, result in whole.items()])
     entries = []
     for number, exceeded in over.items():
         place = places.get(number, _DOMINATED)
@@ -81,14 +86,14 @@ def front(history: Sequence[Result], constraints: Constraints, objectives: Seque
     return tuple(sorted(entries, key=lambda entry: (entry.rank, speed.get(entry.number, HOPELESS), entry.number)))
 
 
-def excesses(history: Sequence[Result], constraints: Constraints) -> dict[int, float]:
+def excesses(history: Sequence[Result], constraints: Constraints, *, confident: bool = False) -> dict[int, float]:
     """Trial number → excess on the search split; an unusable trial (polluted, not finite) is hopeless."""
     usable = [result for result in history if is_usable(result)]
     try:
         reference_ms: float | None = pooled_reference_ms(usable)
     except NotFound:
         reference_ms = None
-    found = {result.trial.number: excess(result, constraints, reference_ms) for result in usable}
+    found = {r.trial.number: excess(r, constraints, reference_ms, confident=confident) for r in usable}
     return {result.trial.number: found.get(result.trial.number, HOPELESS) for result in history}
 
 

@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qsearch.contracts.choices import Choice
+from qsearch.contracts.measurement import Accuracy
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Interval
 from qsearch.search.evidence import Evidence, Floats, Sizes
@@ -60,7 +61,8 @@ def sensitivity_of(history: Sequence[Result]) -> Sensitivity:
     """What the trials of one target tell; equal histories give equal answers.
 
     Trials without a finite drop are left out, and so is fp32, whose drop is 0 by identity. A polluted
-    sitting spoils a latency, not a drop, so such trials count.
+    sitting spoils a latency, not a drop, so such trials count. So do those whose scoring was stopped early, with
+    the variance that the samples they lack leave.
     """
     told = [r for r in history if math.isfinite(r.accuracy.drop.value) and _sites(r)]
     seen: dict[Site, int] = {}
@@ -72,7 +74,8 @@ def sensitivity_of(history: Sequence[Result]) -> Sensitivity:
     had = np.zeros((len(told), len(sites)))
     for row, result in zip(had, told, strict=True):
         row[[column[site] for site in _sites(result)]] = 1.0
-    effects = _estimate(had, drops, [site[1] for site in sites]) if len(told) > _LEAST_FREEDOM else {}
+    extra = np.array([_unseen_variance(result.accuracy) for result in told], dtype=np.float64)
+    effects = _estimate(had, drops, [site[1] for site in sites], extra) if len(told) > _LEAST_FREEDOM else {}
     return Sensitivity(trials=len(told), seen=seen, effects={sites[j]: found for j, found in effects.items()})
 
 
@@ -80,14 +83,21 @@ def _sites(result: Result) -> list[Site]:
     return [(layer, choice) for layer, choice in result.trial.candidate.choices.items() if choice is not Choice.FP32]
 
 
-def _estimate(had: Floats, drops: Floats, choices: Sequence[Choice]) -> dict[int, Interval]:
+def _unseen_variance(accuracy: Accuracy) -> float:
+    """Variance of a drop on n samples around the drop on all `of`: that of n, less the share that was seen."""
+    if not accuracy.truncated:
+        return 0.0
+    return ((accuracy.drop.high - accuracy.drop.low) / (2 * 1.96)) ** 2 * (1 - accuracy.n / accuracy.of)
+
+
+def _estimate(had: Floats, drops: Floats, choices: Sequence[Choice], extra: Floats) -> dict[int, Interval]:
     """Column → effect, where it is told apart."""
     kinds = list(dict.fromkeys(choices))
     kind = np.array([kinds.index(choice) for choice in choices])
-    evidence = Evidence(had, drops, kind)
+    evidence = Evidence(had, drops, kind, extra)
     sizes = _likeliest(evidence, drops, len(kinds))
     usual = np.maximum(np.array(sizes.usual)[kind], sizes.noise)
-    found = evidence.posterior((_WIDE * usual) ** 2, sizes.noise_of(drops))
+    found = evidence.posterior((_WIDE * usual) ** 2, evidence.noise_of(sizes))
     if found.freedom < _LEAST_FREEDOM:
         return {}
     reach = _student(found.freedom) * found.error

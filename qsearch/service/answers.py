@@ -43,8 +43,8 @@ class Answers:
         return history
 
 
-def front_view(ledger: Ledger, job: str, spec: JobSpec, target: str) -> FrontView:
-    """The front of a target as the ledger holds it.
+def front_view(ledger: Ledger, job: str, spec: JobSpec, target: str, *, confident: bool = False) -> FrontView:
+    """The front of a target as the ledger holds it; `confident` draws it anew, judged by upper bounds.
 
     Raises:
         NotFound: nothing was measured for it yet.
@@ -56,6 +56,11 @@ def front_view(ledger: Ledger, job: str, spec: JobSpec, target: str) -> FrontVie
     results = {r.trial.number: r for r in ledger.history(job, target)}
     best = ledger.best(job, target)
     space = Space.of(prepared[1].layers, spec.space)
+    if confident:
+        history, asked = list(results.values()), spec.constraints
+        entries = front(history, asked, spec.objectives, confident=True)
+        final, objectives = ledger.final(job, target), spec.objectives
+        best = pick(job, target, history, asked, space, final, confident=True, objectives=objectives)
     rows = tuple(
         FrontRow(
             result=results[e.number],

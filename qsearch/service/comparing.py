@@ -28,6 +28,7 @@ from qsearch.measure.latency import summarise
 from qsearch.service.benching import benched, must_serve
 from qsearch.service.evaluating import Asked, evaluate, ready_for, same_preparation
 from qsearch.service.exporting import export
+from qsearch.service.noise import known_luck
 from qsearch.service.references import find_trial
 from qsearch.service.workplace import Workplace
 from workers.splits import split_file

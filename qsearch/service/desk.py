@@ -184,13 +184,13 @@ class LocalDesk:
 
         return trials(self._ledger, self._ledger.job(job, self._owner), states)
 
-    def front(self, job: str, target: str) -> FrontView:
+    def front(self, job: str, target: str, *, confident: bool = False) -> FrontView:
         """See `Desk.front`."""
         from qsearch.service.answers import front_view
         from qsearch.service.references import target_of
 
         found = self._ledger.job(job, self._owner)
-        return front_view(self._ledger, found.id, found.spec, target_of(found, target))
+        return front_view(self._ledger, found.id, found.spec, target_of(found, target), confident=confident)
 
     def layers(self, job: str, target: str) -> LayersView:
         """See `Desk.layers`."""

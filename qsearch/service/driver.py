@@ -36,6 +36,7 @@ from qsearch.service.finals import run_finals
 from qsearch.service.holder import is_dead, this_holder
 from qsearch.service.noise import keep_noise, known_luck
 from qsearch.service.preparing import Preparer, Ready, Where, expect
+from qsearch.service.racing import racing_of
 from qsearch.service.signals import StopSignals
 from qsearch.service.tracking import Tracker
 from qsearch.service.workplace import Workplace
@@ -392,4 +393,5 @@ def _order(job: Job, trial: Trial, ready: Ready) -> TrialOrder:
         fp32_s=ready.prepared.seconds.get("reference", 0.0),
         scoring_s=ready.prepared.seconds.get("score", 0.0),
         limits=job.spec.limits,
+        racing=racing_of(job.spec),
     )

@@ -18,6 +18,7 @@ from qsearch.search.proposing import make_proposer
 from qsearch.search.space import Space
 from qsearch.service.answers import front_view
 from qsearch.service.holder import is_dead
+from qsearch.service.racing import racing_note
 from qsearch.service.references import target_of
 from qsearch.service.tracking import FINALS_GUESS_S
 from qsearch.spec.units import parse_drop, parse_latency, parse_size
@@ -182,6 +183,7 @@ def _notes(ledger: Ledger, job: Job) -> tuple[str, ...]:
     for target in job.spec.targets:
         prepared = ledger.prepared(job.id, target.name)
         if prepared is not None:
-            notes += [n for n in (*prepared[0].notes, *prepared[1].notes) if n not in notes]
+            said = (*prepared[0].notes, racing_note(job.spec, prepared[0]), *prepared[1].notes)
+            notes += [n for n in said if n and n not in notes]
     notes += [f"{e.data.get('message')}; made again" for e in ledger.events(job.id) if e.kind == "damaged"]
     return tuple(notes)

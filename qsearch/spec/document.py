@@ -167,6 +167,8 @@ class SearchDocument(Document):
     """What proposes candidates."""
     finalists: Annotated[int, Field(ge=1, le=MAX_FINALISTS)] = 3
     """How many are measured again at the end, head to head and on held-out samples."""
+    racing: bool = True
+    """Look at 1/8 and 1/2 of the search samples, and stop scoring a candidate that surely breaks the drop limit."""
 
 
 TargetEntry = Annotated[
@@ -234,8 +236,8 @@ class SpecDocument(Document):
     data: DataDocument | None = None
     """Instead of a task: samples in an .npz."""
     metric: Metric | None = None
-    """A built-in metric, or with a task `module:function`. When absent: the task's own; with data, top1 where
-    there are labels, else fidelity to fp32."""
+    """A built-in metric (top1 and retrieval@5 with any number), or with a task `module:function`. When absent: the
+    task's own; with data, top1 where there are labels, else fidelity to fp32."""
     objectives: Annotated[list[Objective], AfterValidator(_two_different)] = Field(
         default=["latency", "drop"], json_schema_extra={"minItems": 2, "maxItems": 2, "uniqueItems": True}
     )

@@ -107,7 +107,15 @@ Function = Annotated[str, _shaped(_FUNCTION, FUNCTION_EXAMPLE), _pattern(_FUNCTI
 Metric = Annotated[
     str,
     PlainValidator(_metric),
-    WithJsonSchema({"anyOf": [{"enum": list(words.METRICS.available)}, {"type": "string", "pattern": _FUNCTION}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": list(words.METRICS.available)},
+                {"type": "string", "pattern": f"^{words.METRICS.pattern}$", "examples": ["top3", "retrieval@20"]},
+                {"type": "string", "pattern": _FUNCTION},
+            ]
+        }
+    ),
 ]
 
 Size = Annotated[int, _quantity(units.parse_size, units.SIZE_EXAMPLE), _pattern(units.SIZE_PATTERN, "60MiB")]

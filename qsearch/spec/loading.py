@@ -65,6 +65,7 @@ def _resolved(document: SpecDocument, folder: Path, stem: str) -> JobSpec:
             seed=search.seed,
             sampler=search.sampler,
             finalists=search.finalists,
+            racing=search.racing,
         ),
         precision=document.precision,
         limits=to_limits(document.measurement),

@@ -57,6 +57,7 @@ def _search(search: SearchSpec, flags: Overrides) -> SearchSpec:
         time_s=search.time_s if flags.time is None else _flag("--time", parse_time, flags.time),
         seed=_or(flags.seed, search.seed),
         sampler=_or(flags.sampler, search.sampler),
+        racing=_or(flags.racing, search.racing),
     )
 
 

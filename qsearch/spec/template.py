@@ -146,6 +146,7 @@ search:
   seed: 0
   sampler: tpe  # tpe, nsga2, random
   finalists: 3  # measured again at the end, head to head and on held-out samples
+  racing: true  # stop scoring a candidate once some of the samples show that it breaks the drop limit
 precision: screen  # screen: two sessions of fresh processes per trial; quick: one, indicative only
 # What happened beside a measurement rejects a pair of blocks, or flags the number. Some of the defaults
 # (qsearch schema spec explains all):

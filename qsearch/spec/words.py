@@ -7,8 +7,9 @@ different thing than the one that was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from qsearch.contracts.choices import AVAILABLE, Choice
@@ -24,11 +25,17 @@ class Vocabulary:
     available: tuple[str, ...]
     #: what the design knows beside it
     planned: tuple[str, ...] = ()
+    #: words with a number in them that it can honour too
+    pattern: str = ""
+    #: what must be done instead, by word
+    instead: Mapping[str, str] = field(default_factory=dict)
 
     def objection(self, word: str) -> str:
         """Why `word` cannot be used, in one clause; empty when it can."""
-        if word in self.available:
+        if word in self.available or (self.pattern and re.fullmatch(self.pattern, word, re.ASCII)):
             return ""
+        if word in self.instead:
+            return f"{word} is not built in; {self.instead[word]}"
         known = ", ".join(self.available)
         if word in self.planned:
             return f"{word} is not available in this version; available: {known}"
@@ -62,14 +69,26 @@ METRICS = Vocabulary(
     (
         "top1",
         "top5",
+        "f1-macro",
+        "f1-binary",
+        "exact",
+        "cer",
+        "edit-distance",
+        "perplexity",
         "mrr",
         "retrieval@1",
         "retrieval@5",
         "retrieval@10",
         "agreement-to-fp32",
         "cosine-to-fp32",
+        "sqnr-to-fp32",
         "mse-to-fp32",
     ),
-    ("f1", "sqnr", "cer", "perplexity", "map"),
+    pattern=r"(top|retrieval@)[1-9][0-9]{0,4}",
+    instead={
+        "map": "how boxes are matched is not the same in any two tasks: score it with a function of your own, "
+        "task: module:function",
+        "f1": "say which one: f1-macro, or f1-binary for the F1 of class 1",
+    },
 )
 COLORS = Vocabulary("color", ("auto", "always", "never"))

@@ -2,12 +2,14 @@
 
 The model is in the package `rapidocr-onnxruntime`; the lines are `qsearch.zoo.lines`, drawn by
 `qsearch.zoo.rendering` in the fonts of `qsearch.zoo.fonts`. Two tasks on the same samples: `task`
-counts lines that are read without a mistake, `cer_task` the characters that are wrong.
+counts lines that are read without a mistake, `cer_task` the characters that are wrong; both are scored by
+built-in metrics.
 
 NOTE: spaces do not count, in neither metric. The model was trained on Chinese, where a space means
 nothing, and leaves out many that a reader of English would see; what that costs does not depend on
 how its layers are represented, and would drown what does. Characters that differ in form only (Unicode
-NFKC) count as the same: to the model a bracket has two, a narrow and a Chinese one, which look alike.
+NFKC) count as the same: to the model a bracket has two, a narrow and a Chinese one, which look alike. Both
+rules are in the labels: what each line says and the characters of each class are written without them.
 
 NOTE: lines are sorted by width in each split. The pictures are filled up to one of four widths, where the
 package itself fills up from 320 pixels upward, so that latency is measured on a mix of four shapes: about
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from itertools import pairwise
@@ -29,9 +31,7 @@ from pathlib import Path
 import numpy as np
 
 from qsearch.contracts.errors import TaskError
-from qsearch.contracts.task import Array, Feeds, Scores, Split, Task
-from qsearch.zoo.ctc import greedy
-from qsearch.zoo.edit_distance import edit_distance
+from qsearch.contracts.task import Array, Feeds, Split, Task
 from qsearch.zoo.fonts import latin_fonts
 from qsearch.zoo.lines import text_lines
 from qsearch.zoo.rendering import render
@@ -42,8 +42,6 @@ HEIGHT = 48
 WIDTHS = (320, 480, 640, 800)
 #: lines of each split
 CALIBRATION, SEARCH, HELDOUT = 96, 400, 1000
-#: the softmax over characters, float32 [steps, 6625], one step for 8 pixels; named by the model's exporter
-_OUTPUT = "softmax_11.tmp_0"
 _MODEL = ("rapidocr-onnxruntime", "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx")
 _SEED = 48320
 
@@ -57,33 +55,12 @@ def task() -> Task:
         TaskError: the model's package, Pillow or the fonts are not installed.
     """
     calibration, search, heldout = _splits()
-    return Task(metric="exact", score=exact, calibration=calibration, search=search, heldout=heldout, collate=collate)
+    return Task(metric="exact", score="exact", calibration=calibration, search=search, heldout=heldout, collate=collate)
 
 
 def cer_task() -> Task:
     """Characters read wrongly, as a share of those written; lower is better. The samples of `task`."""
-    return replace(task(), metric="cer", score=character_errors, higher_is_better=False)
-
-
-def exact(outputs: Mapping[str, Sequence[Array]], labels: Mapping[str, Array]) -> Array:
-    """1 for a line that is read as it was written but for spaces, else 0; float64 [lines].
-
-    Args:
-        outputs: `softmax_11.tmp_0` → float32 [steps, classes] per line, larger = more likely.
-        labels: `text`, what each line says; `charset`, the character of each class.
-    """
-    return np.array([read == written for read, written in _read(outputs, labels)], dtype=np.float64)
-
-
-def character_errors(outputs: Mapping[str, Sequence[Array]], labels: Mapping[str, Array]) -> Scores:
-    """Edits per character of each line, weighted with its characters: the mean is edits over all characters.
-
-    Takes what `exact` takes. A line may have more edits than characters, so that its outcome is above 1.
-    """
-    pairs = _read(outputs, labels)
-    lengths = np.array([len(written) for _, written in pairs], dtype=np.float64)
-    edits = np.array([edit_distance(read, written) for read, written in pairs], dtype=np.float64)
-    return Scores(outcomes=edits / lengths, weights=lengths)
+    return replace(task(), metric="cer", score="cer", higher_is_better=False)
 
 
 def collate(samples: Sequence[Feeds]) -> Feeds:
@@ -92,8 +69,13 @@ def collate(samples: Sequence[Feeds]) -> Feeds:
     return {"x": np.stack([_filled(sample["x"], widest) for sample in samples])}
 
 
+def plain(character: str) -> str:
+    """The character of a class as it counts: in one form, a space as nothing."""
+    return unicodedata.normalize("NFKC", character).strip()
+
+
 def _splits() -> list[Split]:
-    fonts, charset = latin_fonts(), np.array(_charset())
+    fonts, charset = latin_fonts(), np.array([plain(character) for character in _charset()])
     texts = text_lines(_SEED, CALIBRATION + SEARCH + HELDOUT)
     lines = []
     for number, text in enumerate(texts):
@@ -105,7 +87,7 @@ def _splits() -> list[Split]:
 
 def _split(lines: Sequence[tuple[Feeds, str]], charset: Array) -> Split:
     ordered = sorted(lines, key=lambda line: int(line[0]["x"].shape[2]))
-    texts = np.array([text for _, text in ordered])
+    texts = np.array([text.replace(" ", "") for _, text in ordered])
     return Split(samples=[sample for sample, _ in ordered], labels={"text": texts, "charset": charset})
 
 
@@ -124,15 +106,6 @@ def _sample(picture: Array) -> Feeds:
 
 def _filled(picture: Array, width: int) -> Array:
     return np.pad(picture, ((0, 0), (0, 0), (0, width - picture.shape[2])))
-
-
-def _read(outputs: Mapping[str, Sequence[Array]], labels: Mapping[str, Array]) -> list[tuple[str, str]]:
-    """What was read and what was written of each line, without spaces."""
-    charset = [unicodedata.normalize("NFKC", character).strip() for character in labels["charset"].tolist()]
-    return [
-        (greedy(likely, charset), str(text).replace(" ", ""))
-        for likely, text in zip(outputs[_OUTPUT], labels["text"], strict=True)
-    ]
 
 
 def _charset() -> list[str]:

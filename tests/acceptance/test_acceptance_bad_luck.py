@@ -42,7 +42,7 @@ def spec(project: Path) -> Path:
     [
         (("model.onnx", "absent.onnx"), "absent.onnx"),
         (("samples.npz", "absent.npz"), "absent.npz"),
-        (("metric: top1", "metric: top2"), "top2"),
+        (("metric: top1", "metric: topp"), "topp"),
         (("this-machine", "that-machine"), "that-machine"),
         (("precision: quick", "precision: quick\nspace: {choices: [fp32, int8-statik]}"), "int8-static"),
         (("precision: quick", "precisoin: quick"), "precision"),

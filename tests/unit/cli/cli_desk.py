@@ -119,8 +119,8 @@ class MemoryDesk:
         self._ask(job=job, states=tuple(states))
         return (*self.the_front.rows, records.failed())
 
-    def front(self, job: str, target: str) -> FrontView:
-        self._ask(job=job, target=target)
+    def front(self, job: str, target: str, *, confident: bool = False) -> FrontView:
+        self._ask(job=job, target=target, confident=confident)
         return self.the_front
 
     def layers(self, job: str, target: str) -> LayersView:

@@ -80,7 +80,7 @@ def test_contradicting_forms_are_refused_before_anything_is_opened(qsearch, desk
 
 
 def test_run_hands_over_its_options(qsearch, desk) -> None:
-    options = "--fast --trials 5 --time 2m --seed 3 --sampler nsga2 --name n --pool replay:r.json"
+    options = "--fast --trials 5 --time 2m --seed 3 --sampler nsga2 --no-racing --name n --pool replay:r.json"
     many = ["--target", "a", "--target", "b", "--choice", "fp32", "--choice", "int8-dynamic"]
     assert qsearch("run", "s.yaml", *options.split(), *many).code == 0
     assert desk.asked["job"] == "j1", "the front was asked for last"
@@ -92,6 +92,7 @@ def test_run_hands_over_its_options(qsearch, desk) -> None:
         time="2m",
         seed=3,
         sampler="nsga2",
+        racing=False,
         quick=True,
         pool="replay:r.json",
         targets=("a", "b"),
@@ -100,12 +101,15 @@ def test_run_hands_over_its_options(qsearch, desk) -> None:
 
 
 def test_plan_takes_the_options_of_run_that_matter_to_it(qsearch, desk) -> None:
-    options = "--fast --trials 5 --time 2m --sampler nsga2 --pool replay:r.json --target a --target b --choice fp32"
+    options = (
+        "--fast --trials 5 --time 2m --sampler nsga2 --racing --pool replay:r.json --target a --target b --choice fp32"
+    )
     assert qsearch("plan", "s.yaml", *options.split()).code == 0
     assert desk.asked["overrides"] == Overrides(
         trials=5,
         time="2m",
         sampler="nsga2",
+        racing=True,
         quick=True,
         pool="replay:r.json",
         targets=("a", "b"),
@@ -176,10 +180,15 @@ def test_pareto_draws(qsearch) -> None:
     assert {"★", "◆", "▲"} <= set(ran.out)
 
 
+def test_pareto_can_be_confident(qsearch, desk) -> None:
+    assert qsearch("pareto", "j1", "--confident").code == 0
+    assert desk.asked == {"job": "j1", "target": "", "confident": True}
+
+
 def test_pareto_draws_into_a_file_and_prints_its_path(qsearch, desk, tmp_path: Path) -> None:
     ran = qsearch("pareto", "j1", "--plot", "front.html", "--target", "t")
     assert (ran.code, ran.out) == (0, "front.html\n")
-    assert desk.asked == {"job": "j1", "target": "t"}
+    assert desk.asked == {"job": "j1", "target": "t", "confident": False}
     first = (tmp_path / "front.html").read_text()
     assert "The pick is j1/4" in first
     again = qsearch("pareto", "j1", "--plot", "front.html")

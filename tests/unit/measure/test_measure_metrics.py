@@ -68,7 +68,8 @@ def test_every_metric_says_what_it_needs(name: str) -> None:
     found = metric(name)
     assert found.name == name
     assert found.needs_labels is not found.needs_reference
-    assert found.higher_is_better is (name != "mse-to-fp32")
+    assert found.higher_is_better is (name not in ("mse-to-fp32", "cer", "edit-distance", "perplexity"))
+    assert found.per_sample is (name[:2] not in ("f1", "mr", "re"))
 
 
 def test_an_unknown_metric_has_a_neighbour() -> None:

@@ -102,8 +102,12 @@ ONE_LINE = [
     ("metric: topp1\n", 's.yaml:3:9 metric: unknown metric "topp1"; did you mean "top1"?'),
     (
         "metric: f1\n",
-        "s.yaml:3:9 metric: f1 is not available in this version; available: top1, top5, mrr, retrieval@1, "
-        "retrieval@5, retrieval@10, agreement-to-fp32, cosine-to-fp32, mse-to-fp32",
+        "s.yaml:3:9 metric: f1 is not built in; say which one: f1-macro, or f1-binary for the F1 of class 1",
+    ),
+    (
+        "metric: map\n",
+        "s.yaml:3:9 metric: map is not built in; how boxes are matched is not the same in any two tasks: score it "
+        "with a function of your own, task: module:function",
     ),
     (
         "metric: 'a:b c'\n",

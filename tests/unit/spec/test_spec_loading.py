@@ -34,7 +34,7 @@ shapes: {sequence: [32, 128]}
 space:
   choices: [fp32, int8-dynamic]
   pin: {"*embed*": fp32, "no": int8-dynamic}
-search: {trials: 7, time: 1h30m, seed: 3, sampler: nsga2, finalists: 2}
+search: {trials: 7, time: 1h30m, seed: 3, sampler: nsga2, finalists: 2, racing: false}
 precision: quick
 """
 
@@ -84,7 +84,7 @@ def test_every_key_arrives(folder: Path) -> None:
     assert spec.shapes == {"sequence": (32, 128)}
     assert spec.space.choices == (Choice.FP32, Choice.INT8_DYNAMIC)
     assert list(spec.space.pin.items()) == [("*embed*", Choice.FP32), ("no", Choice.INT8_DYNAMIC)]
-    assert spec.search == SearchSpec(trials=7, time_s=5400, seed=3, sampler="nsga2", finalists=2)
+    assert spec.search == SearchSpec(trials=7, time_s=5400, seed=3, sampler="nsga2", finalists=2, racing=False)
     assert spec.precision is Tier.QUICK
     assert spec.folder == str(folder)
 
@@ -125,6 +125,7 @@ def test_flags_take_precedence(folder: Path) -> None:
         time="90s",
         seed=9,
         sampler="random",
+        racing=True,
         quick=True,
         targets=("edge",),
         choices=(Choice.FP32, Choice.INT8_DYNAMIC, Choice.TERNARY),

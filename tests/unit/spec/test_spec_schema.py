@@ -75,7 +75,7 @@ GOOD = "model: {path: m.onnx}\ntask: a:b\n"
         "targets: []\n",
         "shapes: all\n",
         "shapes: {sequence: 3}\n",
-        "metric: top2\n",
+        "metric: top0\n",
         "precision: final\n",
         "data: {path: s.npz}\n",
     ],

@@ -17,7 +17,8 @@ import onnxruntime
 import pytest
 
 from qsearch.contracts.errors import TaskError
-from qsearch.contracts.task import Feeds, Scores, Split, Task
+from qsearch.contracts.task import Feeds, Split, Task
+from qsearch.measure.metrics import metric
 from qsearch.zoo import ocr
 
 SIZES = {"CALIBRATION": 6, "SEARCH": 20, "HELDOUT": 30}
@@ -96,8 +97,7 @@ def test_both_tasks_have_the_same_samples_and_opposite_directions(made: Task, mo
     monkeypatch.setattr(ocr, "_splits", lambda: splits(made))
     exact, cer = ocr.task(), ocr.cer_task()
     assert (exact.metric, exact.higher_is_better, cer.metric, cer.higher_is_better) == ("exact", True, "cer", False)
-    assert exact.score is ocr.exact
-    assert cer.score is ocr.character_errors
+    assert (exact.score, cer.score) == ("exact", "cer")
     assert splits(exact) == splits(cer)
 
 
@@ -106,25 +106,25 @@ def test_the_model_reads_most_of_it(made: Task) -> None:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(_model(), options)
     outputs = {OUTPUT: [session.run([OUTPUT], {"x": s["x"][None]})[0][0] for s in made.heldout.samples]}
-    read = ocr.exact(outputs, made.heldout.labels)
-    wrong = ocr.character_errors(outputs, made.heldout.labels)
+    read = metric("exact").function(outputs, made.heldout.labels, None).outcomes
+    wrong = metric("cer").function(outputs, made.heldout.labels, None)
     assert read.shape == (SIZES["HELDOUT"],)
     assert read.mean() >= 0.8
-    assert np.average(wrong.outcomes, weights=wrong.weights) < 0.05
+    assert wrong.weights is not None
+    assert wrong.outcomes.sum() / wrong.weights.sum() < 0.05
     np.testing.assert_array_equal(wrong.outcomes == 0, read == 1)
     # one class for every character
     assert len(made.heldout.labels["charset"]) == outputs[OUTPUT][0].shape[1]
 
 
-def test_scores_of_a_hand_example() -> None:
-    labels = {"charset": np.array(["", "a", "b", "(", "（", " "]), "text": np.array(["a b", "ab(", "aabb", "b"])}
-    # "ab" (the space is missing), "ab（" (the other form), "abb" (one missing), nothing
-    outputs = {OUTPUT: [_steps(1, 0, 2), _steps(1, 2, 4), _steps(1, 2, 0, 2), _steps(0, 5)]}
-    np.testing.assert_array_equal(ocr.exact(outputs, labels), [1, 1, 0, 0])
-    scores = ocr.character_errors(outputs, labels)
-    assert isinstance(scores, Scores)
-    np.testing.assert_allclose(scores.outcomes, [0, 0, 1 / 4, 1])
-    np.testing.assert_array_equal(scores.weights, [2, 3, 4, 1])
+def test_forms_and_spaces_of_the_classes_do_not_count() -> None:
+    assert [ocr.plain(character) for character in ("a", "（", " ", "", "℃")] == ["a", "(", "", "", "°C"]
+
+
+def test_labels_have_no_spaces_and_every_split_the_same_characters(made: Task) -> None:
+    for split in splits(made):
+        assert not any(" " in text for text in split.labels["text"].tolist())
+        np.testing.assert_array_equal(split.labels["charset"], made.search.labels["charset"])
 
 
 def test_collate_fills_up_to_the_widest() -> None:
@@ -182,7 +182,3 @@ _METADATA = "rapidocr_onnxruntime-1.4.4.dist-info/METADATA"
 def _model() -> str:
     package, name = "rapidocr-onnxruntime", "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx"
     return str(metadata.distribution(package).locate_file(name))
-
-
-def _steps(*classes: int) -> np.ndarray:
-    return np.eye(6, dtype=np.float32)[list(classes)]

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from qsearch.zoo.edit_distance import edit_distance
+from qsearch.measure.edit_distance import edit_distance
 
 
 @cache

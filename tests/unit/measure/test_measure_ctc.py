@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from qsearch.zoo.ctc import BLANK, greedy
+from qsearch.measure.ctc import BLANK, greedy
 
 CHARSET = ["", "a", "b", " "]
 

@@ -5,8 +5,10 @@
 Started by path, possibly by the Python of another virtual environment, so it imports the standard
 library, numpy and its runtime only.
 
-NOTE: our own folder goes to the *end* of the import path. The numpy and the runtime of the environment
-that was chosen must win, or the measurement would be of another one.
+NOTE: of the folder that QSearch lies in, the package `qsearch` is taken and nothing else; the folder does
+not come onto the import path. The numpy and the runtime of the chosen environment must win, and where that
+environment lacks one, the worker's own must not be found in their place (QSearch may be installed beside
+them). Nor may another `qsearch` of that environment be taken for this one.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import importlib.util
 import os
 import resource
 import signal
@@ -23,9 +26,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))
-
 import numpy as np
+
+if "qsearch" not in sys.modules:
+    _folder = Path(__file__).resolve().parent.parent / "qsearch"
+    _spec = importlib.util.spec_from_file_location(
+        "qsearch", _folder / "__init__.py", submodule_search_locations=[str(_folder)]
+    )
+    if _spec is None or _spec.loader is None:
+        raise ImportError(f"QSearch is not in {_folder}")
+    sys.modules["qsearch"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules["qsearch"])
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import InputError, ModelError, QSearchError, Unsupported, WorkFailed
@@ -42,6 +53,8 @@ from qsearch.measure.telemetry import Probe, between
 
 _PR_SET_PDEATHSIG = 1
 _clock = time.perf_counter_ns
+#: text of the shapes of inputs, characters; beyond that a hash stands for it
+_LONGEST = 300
 
 
 def main() -> int:
@@ -56,6 +69,8 @@ def main() -> int:
             _settle_in(order.target, order.cpus)
             with full_disk_named(Path(order.out).parent, temporary_folder()):
                 _predict(order, orders, answers)
+        elif isinstance(order, wire.RuntimeOrder):
+            _send(answers, _found(order.target))
         else:
             raise Unsupported(f"a child carries out an ArmOrder or a PredictOrder, found {type(order).__name__}")
     except WorkFailed as error:
@@ -114,7 +129,7 @@ def _serve(order: wire.ArmOrder, orders: BinaryIO, answers: BinaryIO) -> None:
         steady=warmth.steady,
         typical_ns=warmth.typical_ns,
         cycle=cycle,
-        facts=_facts(),
+        facts={**_facts(), **loaded.facts(), "shapes": _shapes(feeds, cycle)},
     )
     _send(answers, ready)
     probe = Probe(cpus=order.cpus, clock=_clock, gpu=open_gpu(order.target.provider))
@@ -135,6 +150,23 @@ def _inputs(order: wire.ArmOrder) -> tuple[tuple[Feeds, ...], int]:
     return feeds[:kept], cycle
 
 
+def _shapes(feeds: tuple[Feeds, ...], cycle: int) -> str:
+    """The shapes of one cycle of inputs: written out where they are few, else how many and their hash."""
+    words = ["; ".join(f"{n} {'×'.join(map(str, np.shape(a)))}" for n, a in sorted(f.items())) for f in feeds[:cycle]]
+    text = " | ".join(words)
+    return text if len(text) <= _LONGEST else f"{cycle} in turn, {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _found(target: Target) -> wire.RuntimeFound:
+    runtime = runtime_named(target.runtime)
+    return wire.RuntimeFound(
+        runtime=runtime.version(),
+        python=sys.version.split()[0],
+        numpy=np.__version__,
+        providers=tuple(runtime.providers()),
+    )
+
+
 def _block(run: Callable[[int], object], turn: wire.Turn, probe: Probe) -> wire.Times:
     protocol.settle(run, _clock, turn.first)
     before = probe.read()
@@ -151,7 +183,7 @@ def _predict(order: wire.PredictOrder, orders: BinaryIO, answers: BinaryIO) -> N
     shapes: dict[str, tuple[int, str]] = {}
     _run_batches(loaded, order.samples, order.batches, order.out, shapes)
     # Before the operators are counted: that loads the model a second time.
-    peak, facts = _peak_rss_bytes(), _facts()
+    peak, facts = _peak_rss_bytes(), {**_facts(), **loaded.facts()}
     told = wire.Predictions(
         model_sha256=digest, runtime=version, float_ops=loaded.float_ops(), peak_rss_bytes=peak, facts=facts
     )

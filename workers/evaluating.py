@@ -23,7 +23,7 @@ from qsearch.quantize.assemble import Assembled, assemble
 from workers.hashing import file_sha256
 from workers.sitting import ChildMeter, Predicted, predict
 from workers.slot_lock import machine_lock
-from workers.trials import REFERENCE, Bench, circumstances_of, peak_memory
+from workers.trials import REFERENCE, Bench, circumstances_of, peak_memory, scored_under
 
 #: what a file may take for a split: so much for starting and loading, and so many times what fp32 took
 LOADING_S, SLOWER = 60.0, 20.0
@@ -51,7 +51,7 @@ def evaluate(order: EvalOrder, scratch: Path, deadline_s: float) -> EvalResult:
         models={position: _evaluated(file, sitting, str(position), order) for position, file in files.items()},
         failures=failures,
         sitting=sitting,
-        circumstances=circumstances_of(sitting, REFERENCE),
+        circumstances=scored_under(circumstances_of(sitting, REFERENCE), yard.fp32.rehearsal),
     )
 
 

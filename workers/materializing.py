@@ -10,10 +10,10 @@ import numpy as np
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import DataError, WorkFailed
-from qsearch.contracts.runtime import Loaded
 from qsearch.contracts.target import Target
 from qsearch.contracts.task import Feeds
 from qsearch.contracts.work import Materialized, MaterializeOrder
+from qsearch.graph.signature import Signature, read_signature
 from qsearch.measure.metrics import metric
 from qsearch.measure.ort import OnnxRuntime
 from qsearch.measure.samples import read_samples
@@ -30,7 +30,7 @@ def materialize(order: MaterializeOrder, scratch: Path, deadline_s: float) -> Ma
         DataError: inputs that the model does not have, or of another type or rank.
     """
     out = scratch / "splits"
-    model = OnnxRuntime().load(Path(order.model.path), Target(name="probe"))
+    model = read_signature(Path(order.model.path))
     found = _from_task(order, out, deadline_s) if order.task else _from_npz(order, model, out)
     if order.metric and order.task:
         found = _rescored(found, order.metric)
@@ -59,14 +59,14 @@ def _from_task(order: MaterializeOrder, out: Path, deadline_s: float) -> Materia
     return _rescored(found, found.score) if is_builtin(found.score) else found
 
 
-def _from_npz(order: MaterializeOrder, model: Loaded, out: Path) -> Materialized:
+def _from_npz(order: MaterializeOrder, model: Signature, out: Path) -> Materialized:
     if order.data is None:
         raise DataError("the job has neither a task nor data", "Give `task: module:function` or `data: {path: x.npz}`.")
-    task, labelled = npz_task(Path(order.data.path), tuple(model.inputs()), order.seed)
+    task, labelled = npz_task(Path(order.data.path), tuple(model.ports), order.seed)
     notes: tuple[str, ...] = ()
     score = order.metric
     if not score:
-        score = "top1" if labelled else _fidelity(model, task.calibration.samples[0])
+        score = "top1" if labelled else _fidelity(order, task.calibration.samples[0])
         notes = () if labelled else (f"no labels: the metric is fidelity to fp32 ({score}), not accuracy",)
     if metric(score).needs_labels and not labelled:
         raise DataError(
@@ -101,8 +101,12 @@ def _rescored(found: Materialized, name: str) -> Materialized:
     return replace(found, metric=name, score=name, higher_is_better=known.higher_is_better, per_sample=known.per_sample)
 
 
-def _fidelity(model: Loaded, sample: Feeds) -> str:
-    """Top-1 agreement where the first output is a distribution over classes, else cosine."""
+def _fidelity(order: MaterializeOrder, sample: Feeds) -> str:
+    """Top-1 agreement where the first output is a distribution over classes, else cosine.
+
+    NOTE: the one thing here that needs the model run, and any runtime tells it; so it is the worker's own.
+    """
+    model = OnnxRuntime().load(Path(order.model.path), Target(name="probe"))
     outputs = model.run({name: np.asarray(value)[None] for name, value in sample.items()})
     first = np.asarray(next(iter(outputs.values())))
     distribution = (
@@ -114,8 +118,8 @@ def _fidelity(model: Loaded, sample: Feeds) -> str:
     return "agreement-to-fp32" if distribution else "cosine-to-fp32"
 
 
-def _check_feeds(model: Loaded, feeds: Feeds, split: str) -> None:
-    wanted = model.inputs()
+def _check_feeds(model: Signature, feeds: Feeds, split: str) -> None:
+    wanted = model.ports
     if set(feeds) != set(wanted):
         raise DataError(
             f"the {split} samples have the inputs {sorted(feeds)}; the model wants {sorted(wanted)}",

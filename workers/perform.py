@@ -21,6 +21,10 @@ def perform(work: Work) -> WorkResult:
 
 
 def _deed(kind: WorkKind) -> Any:
+    if kind is WorkKind.PROBE:
+        from workers.probing import probe
+
+        return probe
     if kind is WorkKind.MATERIALIZE:
         from workers.materializing import materialize
 

@@ -16,7 +16,8 @@ from qsearch.measure import wire
 from qsearch.measure.fingerprint import circumstances
 from workers.child_process import ChildProcess
 from workers.cpus import choose_cpus
-from workers.sitting import Predicted
+from workers.numerics import numerics_class
+from workers.sitting import Predicted, must_serve
 from workers.slot_lock import LOCK_WAIT_S, slot_lock
 
 
@@ -29,6 +30,10 @@ class Predictor:
     target: Target
     samples: Path
     cpus: tuple[int, ...]
+    #: interpreter of the child
+    python: str
+    #: descriptors that children keep open: the machine's lock
+    inherit: tuple[int, ...]
     #: monotonic, seconds
     until: float
     _asked: bool = field(default=False, init=False)
@@ -46,12 +51,14 @@ class Predictor:
         if not isinstance(answer, wire.Predictions):
             found = type(answer).__name__
             raise WorkFailed(Cause.INFRA, f"{self.model.name}: the child answered with {found}, out of turn")
+        seconds = time.monotonic() - started
+        numerics = numerics_class(self.target, self.python, self.cpus, self.inherit)
         return Predicted(
             outputs=out,
             float_ops=answer.float_ops,
-            circumstances=circumstances(self.target, answer.runtime, facts=answer.facts),
+            circumstances=circumstances(self.target, answer.runtime, facts=answer.facts, numerics=numerics),
             peak_rss_bytes=answer.peak_rss_bytes,
-            seconds=time.monotonic() - started,
+            seconds=seconds,
         )
 
     def _order(self, batches: tuple[int, ...], out: str) -> wire.Message:
@@ -78,10 +85,19 @@ def predictor(model: Path, target: Target, samples: Path, *, deadline_s: float, 
         deadline_s: for everything, from start to end.
         lock: the machine's lock, shared with other heavy work but not with a sitting.
     """
-    cpus = choose_cpus(target.threads)
+    cpus, python = choose_cpus(target.threads), target.python or sys.executable
+    must_serve(target)
     with (
         slot_lock(lock, exclusive=False, timeout_s=LOCK_WAIT_S) as handle,
-        ChildProcess(model.name, sys.executable, target.threads, (handle,)) as child,
+        ChildProcess(model.name, python, target.threads, (handle,)) as child,
     ):
-        until = time.monotonic() + deadline_s
-        yield Predictor(child=child, model=model, target=target, samples=samples, cpus=cpus, until=until)
+        yield Predictor(
+            child=child,
+            model=model,
+            target=target,
+            samples=samples,
+            cpus=cpus,
+            python=python,
+            inherit=(handle,),
+            until=time.monotonic() + deadline_s,
+        )

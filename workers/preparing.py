@@ -13,17 +13,16 @@ from qsearch.contracts.choices import Choice
 from qsearch.contracts.errors import DataError
 from qsearch.contracts.layer import Inspection, Layer
 from qsearch.contracts.measurement import Accuracy
-from qsearch.contracts.target import Target
 from qsearch.contracts.task import Feeds
 from qsearch.contracts.work import InspectOrder, Prepared, PrepareOrder
 from qsearch.graph.inspection import inspect_model
+from qsearch.graph.signature import read_signature
 from qsearch.measure.fingerprint import saturates, this_machine
-from qsearch.measure.ort import OnnxRuntime
-from qsearch.measure.runtimes import runtime_named
 from qsearch.measure.samples import read_samples, reshape_feeds, write_samples
 from qsearch.quantize import QUANTIZER
 from qsearch.quantize.assemble import assemble
 from qsearch.quantize.prepare import prepare_model
+from workers.calibrator import Calibrator, capabilities_for
 from workers.scoring import accuracy, score_split
 from workers.sitting import Predicted, predict
 from workers.slot_lock import LOCK_WAIT_S, machine_lock, slot_lock
@@ -39,7 +38,7 @@ def inspect(order: InspectOrder, scratch: Path, deadline_s: float) -> Inspection
     """Layers, sizes and inputs of a model; nothing is run and nothing is written."""
     inspection, _ = inspect_model(
         Path(order.model.path),
-        capabilities=runtime_named(order.target.runtime).capabilities(),
+        capabilities=capabilities_for(order.target),
         choices=order.choices,
     )
     return inspection
@@ -60,7 +59,7 @@ def prepare(order: PrepareOrder, scratch: Path, deadline_s: float) -> Prepared:
             Path(order.model.path),
             out,
             calibration=read_samples(split_file(Path(order.splits), "calibration", order.target.batch)).feeds,
-            runtime=runtime_named(order.target.runtime),
+            runtime=Calibrator(order.target),
             target=order.target,
             choices=order.choices,
             weight_bits=7 if saturates(machine) and not exact else 8,
@@ -114,8 +113,7 @@ def _write_latency_samples(order: PrepareOrder, out: Path, split_s: float) -> No
     wanted = min(len(full), max(1, min(LATENCY_SAMPLES, fits) // mixes))
     feeds: list[Feeds] = [full[i * len(full) // wanted] for i in range(wanted)]
     if order.shapes:
-        inputs = OnnxRuntime().load(Path(order.model.path), Target(name="probe")).inputs()
-        feeds = reshape_feeds(feeds, inputs, order.shapes)
+        feeds = reshape_feeds(feeds, read_signature(Path(order.model.path)).ports, order.shapes)
     write_samples(out / "latency.npz", feeds, {}, [order.target.batch] * len(feeds))
 
 

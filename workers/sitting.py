@@ -26,6 +26,8 @@ from qsearch.measure.protocol import PLANS, block_runs, group_runs, load_order, 
 from qsearch.measure.samples import read_samples
 from workers.child_process import ChildProcess
 from workers.cpus import choose_cpus
+from workers.interpreters import probed
+from workers.numerics import numerics_class
 from workers.slot_lock import LOCK_WAIT_S, slot_lock
 from workers.surroundings import Surroundings
 
@@ -47,7 +49,7 @@ class ChildMeter:
     ) -> None:
         """Args:
         cpus: CPUs to choose from, one per thread of the target; None = all this process may use.
-        child_python: interpreter of the children, of this or of another environment.
+        child_python: interpreter of the children whose target names none.
         lock: the machine's lock, held alone while a sitting lasts; None = the caller sees to it.
         patience_s: a child that says nothing for so long (to load a model, or beyond ten times the
             expected time of a block) counts as hung.
@@ -62,6 +64,8 @@ class ChildMeter:
         if not names or len(set(names)) != len(names):
             raise UsageError(f"a sitting needs arms of different names, found {names}")
         cpus = choose_cpus(max(arm.target.threads for arm in arms), self._cpus)
+        for arm in arms:
+            must_serve(arm.target)
         with _locked(self._lock, exclusive=True) as inherit:
             work = _Work(
                 arms={arm.name: arm for arm in arms},
@@ -111,29 +115,36 @@ def predict(  # noqa: PLR0913 - four things and three ways to be told where
         out: where the outputs go; not there unless all were written.
         deadline_s: for everything, from start to end.
         cpus: CPUs to choose from; None = all this process may use.
-        child_python: interpreter of the child.
+        child_python: interpreter of the child, unless the target names one.
         lock: the machine's lock, shared with other heavy work but not with a sitting; None = not locked.
 
     Raises:
         WorkFailed: NATIVE_CRASH, OUT_OF_MEMORY, TIMEOUT, or BAD_MODEL: refused, NaN, another batch axis.
     """
     started = time.monotonic()
-    chosen = choose_cpus(target.threads, cpus)
+    chosen, python = choose_cpus(target.threads, cpus), target.python or child_python
+    must_serve(target)
     order = wire.PredictOrder(model=str(model), target=target, samples=str(samples), out=str(out), cpus=chosen)
-    with (
-        _locked(lock, exclusive=False) as inherit,
-        ChildProcess(model.name, child_python, target.threads, inherit) as child,
-    ):
-        answer = child.ask(order, deadline_s)
-    if not isinstance(answer, wire.Predictions):
-        raise _unexpected(model.name, answer)
+    with _locked(lock, exclusive=False) as inherit:
+        with ChildProcess(model.name, python, target.threads, inherit) as child:
+            answer = child.ask(order, deadline_s)
+        if not isinstance(answer, wire.Predictions):
+            raise _unexpected(model.name, answer)
+        seconds = time.monotonic() - started
+        numerics = numerics_class(target, python, chosen, inherit)
     return Predicted(
         outputs=out,
         float_ops=answer.float_ops,
-        circumstances=circumstances(target, answer.runtime, facts=answer.facts),
+        circumstances=circumstances(target, answer.runtime, facts=answer.facts, numerics=numerics),
         peak_rss_bytes=answer.peak_rss_bytes,
-        seconds=time.monotonic() - started,
+        seconds=seconds,
     )
+
+
+def must_serve(target: Target) -> None:
+    """Refuse another environment's interpreter by name before anything is measured; the worker's own serves."""
+    if target.python:
+        probed(target)
 
 
 def read_outputs(path: Path) -> dict[str, list[Array]]:
@@ -196,7 +207,8 @@ class _Work:
             children: dict[str, ChildProcess] = {}
             warm: dict[str, wire.Warm] = {}
             for name in load_order(tuple(self.arms), session, self.seed):
-                child = ChildProcess(f"arm {name}", self.python, self.arms[name].target.threads, self.inherit)
+                target = self.arms[name].target
+                child = ChildProcess(f"arm {name}", target.python or self.python, target.threads, self.inherit)
                 children[name] = stack.enter_context(child)
                 warm[name] = self._warm(self.arms[name], child)
             around.read_canary(session, 0)

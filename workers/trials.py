@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qsearch.contracts.candidate import Candidate
@@ -183,7 +183,7 @@ def measure(  # noqa: PLR0913, PLR0917 - what a trial is made of; a record of th
         size_bytes=model.size_bytes,
         artifact_sha256=model.sha256,
         peak_memory_bytes=peak_memory(sitting, CANDIDATE),
-        circumstances=circumstances_of(sitting, CANDIDATE),
+        circumstances=scored_under(circumstances_of(sitting, CANDIDATE), predicted),
         sitting=sitting,
         optimised_ops=predicted.float_ops,
         seconds={"assemble": assembled_s, "sit": sat_s, "score": time.monotonic() - clock - sat_s},
@@ -199,7 +199,7 @@ def final(order: FinalOrder, scratch: Path, deadline_s: float) -> FinalResult:
     arms = [bench.arm(REFERENCE, fp32), *(bench.arm(str(n), m) for n, m in models.items())]
     sitting = ChildMeter(lock=machine_lock(), limits=bench.limits).sit(arms, Tier.FINAL, seed=order.seed)
     outputs = scratch / "heldout-fp32.npz"
-    reference, _ = bench.score(fp32.path, "heldout", None, None, outputs, deadline_s)
+    reference, predicted = bench.score(fp32.path, "heldout", None, None, outputs, deadline_s)
     finalists = []
     for number, model in models.items():
         mine = scratch / f"heldout-{number}.npz"
@@ -207,7 +207,8 @@ def final(order: FinalOrder, scratch: Path, deadline_s: float) -> FinalResult:
         # a thousand lines of text against 6 600 classes are 1.3 GB, so one finalist's at a time
         mine.unlink()
         finalists.append(_finalist(number, model, heldout, sitting, models, order.luck))
-    return FinalResult(finalists=tuple(finalists), sitting=sitting, circumstances=circumstances_of(sitting, REFERENCE))
+    under = scored_under(circumstances_of(sitting, REFERENCE), predicted)
+    return FinalResult(finalists=tuple(finalists), sitting=sitting, circumstances=under)
 
 
 def _finalist(
@@ -237,3 +238,8 @@ def peak_memory(sitting: Sitting, arm: str) -> int:
 def circumstances_of(sitting: Sitting, arm: str) -> Circumstances:
     """What the arm's first child reported."""
     return next(run.circumstances for run in sitting.runs if run.arm == arm)
+
+
+def scored_under(timed: Circumstances, predicted: Predicted) -> Circumstances:
+    """Circumstances of a measurement: as it was timed, with the numerics class that it was scored in."""
+    return replace(timed, numerics=predicted.circumstances.numerics)

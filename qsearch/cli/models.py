@@ -13,6 +13,9 @@ from qsearch.cli.session import session_of
 def inspect(
     context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An .onnx file.")],
+    target: Annotated[
+        str, typer.Option("--target", metavar="NAME", help="Whose runtime limits the choices; default: this-machine.")
+    ] = "",
     form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -20,7 +23,7 @@ def inspect(
     chosen = chosen_form(form, as_json)
     session = session_of(context)
     with session.desk() as desk:
-        seen = desk.inspect(model)
+        seen = desk.inspect(model, target=target)
     from qsearch.cli.output import answer
     from qsearch.report.models import inspection_answer
 

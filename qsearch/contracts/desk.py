@@ -139,7 +139,9 @@ class Desk(Protocol):
         """A job of several targets: where they differ. From what is stored."""
         ...
 
-    def inspect(self, model: str) -> Inspection: ...
+    def inspect(self, model: str, *, target: str = "") -> Inspection:
+        """Layers, and what each can have on a target's runtime; an empty target = this machine's."""
+        ...
 
     def bench(
         self,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from qsearch.contracts.choices import Choice
+from qsearch.contracts.measurement import Throughput
 from qsearch.contracts.verdict import Interval, Verdict
 
 
@@ -95,4 +96,6 @@ class Best:
     versus_uniform: Versus | None
     #: "uniform int8-dynamic" when the answer is a uniform candidate itself, else empty
     uniform: str = ""
+    #: samples per second, the reference's on the job's own scale and times the speed-up; None unless offline
+    throughput: Throughput | None = None
     choices: Mapping[str, Choice] = field(default_factory=dict)

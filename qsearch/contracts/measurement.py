@@ -9,6 +9,7 @@ from enum import StrEnum
 from qsearch.contracts.limits import Limits
 from qsearch.contracts.machine import Circumstances
 from qsearch.contracts.noise import SessionLuck
+from qsearch.contracts.scenario import Scenario
 from qsearch.contracts.verdict import Interval, Verdict
 
 
@@ -124,6 +125,21 @@ class Sitting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Throughput:
+    """Samples per second of two arms, at a batch size.
+
+    NOTE: from the same blocks and by the same estimator as the ratio (the typical time of a block's
+    inferences, not the mean), so that the two never contradict each other. The arm's interval is the
+    reference's estimate times the paired speed-up's interval: the luck that both arms shared is not in it.
+    """
+
+    #: samples per inference
+    batch: int
+    arm: Interval
+    reference: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
     """What a sitting says of one arm's time, as a ratio to the reference's."""
 
@@ -150,6 +166,12 @@ class Latency:
     #: the machine's own luck that the interval rests on; None where it was assumed (then flagged), or not
     #: needed because the sessions are six or more
     luck: SessionLuck | None = None
+    #: what was asked of the arms; tails are told of `single_stream` only
+    scenario: Scenario = Scenario.SINGLE_STREAM
+    #: where the scenario is `offline`
+    throughput: Throughput | None = None
+    #: short hash of the shapes that were timed; empty in records from before it was kept
+    shapes: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

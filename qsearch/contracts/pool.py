@@ -22,8 +22,12 @@ class Slot:
     runtimes: dict[str, str]
 
     def lacks(self, target: Target) -> str:
-        """Why this slot cannot serve the target; empty when it can."""
-        if target.runtime not in self.runtimes:
+        """Why this slot cannot serve the target; empty when it can.
+
+        NOTE: a target with an interpreter of its own needs nothing of the worker's environment. Whether
+        that interpreter serves is found out by a piece of work (`probe`), where it is.
+        """
+        if not target.python and target.runtime not in self.runtimes:
             found = ", ".join(sorted(self.runtimes)) or "none"
             return f"{self.machine.host} has no runtime {target.runtime}, it has {found}"
         if target.threads > self.machine.cores:

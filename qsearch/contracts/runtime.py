@@ -34,6 +34,10 @@ class Loaded(Protocol):
         """
         ...
 
+    def facts(self) -> Mapping[str, str]:
+        """What else a reader of its numbers must know: nodes that run on another provider than was asked for."""
+        ...
+
     def float_ops(self) -> Mapping[str, int]:
         """Nodes of the *optimised* graph by operator: what really runs, Q/DQ/Cast included.
 
@@ -50,8 +54,15 @@ class Runtime(Protocol):
         """Name and version: "onnxruntime 1.32.0"."""
         ...
 
-    def capabilities(self) -> Mapping[str, Sequence[Choice]]:
-        """ONNX operator → choices with a kernel; an operator that is absent has fp32 only."""
+    def providers(self) -> Sequence[str]:
+        """What the installed build can run on, by the names that a target gives; "CPU" is always among them."""
+        ...
+
+    def capabilities(self, provider: str = "CPU") -> Mapping[str, Sequence[Choice]]:
+        """ONNX operator → choices with a kernel; an operator that is absent has fp32 only.
+
+        The table of a provider, whether this build has it or not.
+        """
         ...
 
     def load(self, model: Path, target: Target, *, outputs: Sequence[str] = ()) -> Loaded:

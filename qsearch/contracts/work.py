@@ -2,6 +2,7 @@
 
 | kind          | order            | result          | files it leaves in the scratch folder            |
 |---------------|------------------|-----------------|--------------------------------------------------|
+| `probe`       | ProbeOrder       | Probed          | none                                             |
 | `inspect`     | InspectOrder     | Inspection      | none                                             |
 | `materialize` | MaterializeOrder | Materialized    | `splits/` one .npz per split and batch size      |
 | `prepare`     | PrepareOrder     | Prepared        | `prepared/` model.onnx, tensors.bin, index.json, |
@@ -47,6 +48,27 @@ class WorkKind(StrEnum):
     VERIFY = "verify"
     BENCH = "bench"
     EVAL = "eval"
+    PROBE = "probe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeOrder:
+    """Start the target's interpreter and ask what its runtime is and has. No model of the user's is read."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """What serves a target."""
+
+    #: name and version: "onnxruntime 1.32.0"
+    runtime: str
+    #: versions of the interpreter and of its numpy
+    python: str
+    numpy: str
+    #: providers that the runtime was built with, without the ending that ONNX Runtime gives them
+    providers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,8 +378,20 @@ class EvalResult:
     circumstances: Circumstances
 
 
-Order = InspectOrder | MaterializeOrder | PrepareOrder | TrialOrder | FinalOrder | VerifyOrder | BenchOrder | EvalOrder
-WorkResult = Inspection | Materialized | Prepared | Measurement | FinalResult | Verification | BenchResult | EvalResult
+Order = (
+    ProbeOrder
+    | InspectOrder
+    | MaterializeOrder
+    | PrepareOrder
+    | TrialOrder
+    | FinalOrder
+    | VerifyOrder
+    | BenchOrder
+    | EvalOrder
+)
+WorkResult = (
+    Probed | Inspection | Materialized | Prepared | Measurement | FinalResult | Verification | BenchResult | EvalResult
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,6 +433,7 @@ class Outcome:
 
 #: kind → classes of its order and result, for the codec.
 WORK_TYPES: dict[WorkKind, tuple[type, type]] = {
+    WorkKind.PROBE: (ProbeOrder, Probed),
     WorkKind.INSPECT: (InspectOrder, Inspection),
     WorkKind.MATERIALIZE: (MaterializeOrder, Materialized),
     WorkKind.PREPARE: (PrepareOrder, Prepared),

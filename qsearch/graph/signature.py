@@ -22,6 +22,11 @@ class Signature:
     #: of the file and its external data
     size_bytes: int
 
+    @property
+    def ports(self) -> dict[str, tuple[str, tuple[int | str | None, ...]]]:
+        """Input name → (numpy dtype name, shape), as a runtime that has loaded the file tells it."""
+        return {t.name: (t.dtype, t.shape) for t in self.inputs}
+
     def must_match(self, expected: Signature) -> None:
         """Refuse a file that cannot stand in for the expected one: names, element types, order of outputs.
 

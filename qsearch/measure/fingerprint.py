@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qsearch.contracts.codec import digest_of
 from qsearch.contracts.machine import Circumstances, Machine
+from qsearch.contracts.scenario import scenario_of
 from qsearch.contracts.target import Target
 from qsearch.measure.runtimes import settings_of
 
@@ -79,15 +80,19 @@ def runtime_key(target: Target, runtime: str) -> str:
     """Short hash (16 hex digits) of what must agree, beside the machine, for two numbers to be comparable.
 
     Args:
-        target: provider, options, threads and batch of it count; its name and labels do not. What its
-            runtime is told for every model counts too.
+        target: provider, options, threads, batch and scenario of it count; its name and labels do not,
+            nor does where its interpreter lies. What its runtime is told for every model counts too.
         runtime: name and version.
     """
     return digest_of(_runtime_parts(target, runtime))[:16]
 
 
 def circumstances(
-    target: Target, runtime: str, machine: Machine | None = None, facts: Mapping[str, str] | None = None
+    target: Target,
+    runtime: str,
+    machine: Machine | None = None,
+    facts: Mapping[str, str] | None = None,
+    numerics: str = "",
 ) -> Circumstances:
     """What a number was taken under.
 
@@ -95,30 +100,44 @@ def circumstances(
         target: what was asked.
         runtime: name and version of what ran, as the measuring process reports it.
         machine: where; None = here.
-        facts: whatever else was seen there: niceness, affinity, threads.
+        facts: whatever else was seen there: niceness, affinity, threads, `shapes`.
+        numerics: class of its arithmetic; empty = not known.
     """
     here = machine or this_machine()
-    parts = _runtime_parts(target, runtime)
+    parts, seen = _runtime_parts(target, runtime), dict(facts or {})
+    if target.python:
+        seen["interpreter"] = target.python
     return Circumstances(
         machine_key=here.key,
         host=here.host,
         runtime=runtime,
         runtime_key=runtime_key(target, runtime),
-        details={**parts, **(facts or {})},
+        details={**parts, **seen},
+        shapes=digest_of(seen["shapes"])[:16] if "shapes" in seen else "",
+        numerics=numerics,
     )
 
 
 def _runtime_parts(target: Target, runtime: str) -> dict[str, str]:
     options = {**settings_of(target), **target.options}
+    # NOTE: what came later is left out where it says nothing new, so that keys of earlier numbers stay.
+    later = {"provider_options": _text(target.provider_options)} if target.provider_options else {}
+    if target.measured_as is not scenario_of("", 1):
+        later["scenario"] = target.measured_as.value
     return {
+        **later,
         "runtime": runtime,
         "provider": target.provider,
         "threads": str(target.threads),
         "batch": str(target.batch),
         "optimisation": "all",
         "execution": "sequential",
-        "options": " ".join(f"{key}={options[key]}" for key in sorted(options)),
+        "options": _text(options),
     }
+
+
+def _text(options: Mapping[str, str]) -> str:
+    return " ".join(f"{key}={options[key]}" for key in sorted(options))
 
 
 def _cpuinfo(root: Path) -> dict[str, str]:

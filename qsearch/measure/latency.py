@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from qsearch.contracts.errors import DataError
 from qsearch.contracts.measurement import Block, Latency, Sitting, Tier
 from qsearch.contracts.noise import SessionLuck
+from qsearch.contracts.scenario import Scenario
 from qsearch.contracts.verdict import Interval
 from qsearch.measure.luck import luck_between, outweighs_belief
 from qsearch.measure.mix import block_times, typical_ns
+from qsearch.measure.offline import scenario, throughput
 from qsearch.measure.pollution import pollution_flags
 from qsearch.measure.statistics import (
     believed_luck,
@@ -64,6 +66,7 @@ def summarise(
     believed = believed_luck(used, _known_luck(sitting, (arm, other), luck))
     ratio = _times(over_sessions(used, believed))
     reference_ms = _median_ms(sitting.blocks, other, polluted)
+    offline = scenario(sitting, arm) is Scenario.OFFLINE
     matters = max(threshold, ABSOLUTE_MS / reference_ms)
     return Latency(
         ratio=ratio,
@@ -74,9 +77,12 @@ def summarise(
         median_ms=_median_ms(sitting.blocks, arm, polluted),
         reference_ms=reference_ms,
         flags=tuple(_flags(sitting, (arm, other), every, clean, believed)),
-        tails=_tails(sitting.blocks, arm),
-        tails_need={name: samples_needed(p) for name, p in TAILS.items()},
+        tails={} if offline else _tails(sitting.blocks, arm),
+        tails_need={} if offline else {name: samples_needed(p) for name, p in TAILS.items()},
         luck=believed,
+        scenario=scenario(sitting, arm),
+        throughput=throughput(sitting, arm, other, ratio) if offline else None,
+        shapes=next(run.circumstances.shapes for run in sitting.runs if run.arm == arm),
     )
 
 

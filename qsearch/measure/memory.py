@@ -37,7 +37,11 @@ class MemoryRuntime:
         """ "memory 1"."""
         return "memory 1"
 
-    def capabilities(self) -> Mapping[str, Sequence[Choice]]:
+    def providers(self) -> Sequence[str]:
+        """The CPU."""
+        return ("CPU",)
+
+    def capabilities(self, provider: str = "CPU") -> Mapping[str, Sequence[Choice]]:
         """As ONNX Runtime has them, so that a twin's candidates are real ones."""
         weighted = (Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY)
         return {"MatMul": weighted, "Gemm": weighted, "Conv": weighted, "Gather": (Choice.FP32, Choice.TERNARY)}
@@ -50,6 +54,8 @@ class MemoryRuntime:
             raise Unsupported(f"target {target.name}: provider {target.provider} is not in memory 1; it has CPU")
         if target.threads < 1:
             raise Unsupported(f"target {target.name}: threads must be at least 1, found {target.threads}")
+        for key in target.provider_options:
+            raise Unsupported(f"target {target.name}: provider CPU has no option {key}; it reads back none")
         for key in target.options:
             if key not in self._options:
                 raise Unsupported(f"target {target.name}: memory 1 has no session option {key}")
@@ -75,6 +81,10 @@ class _MemoryLoaded:
     def threads(self) -> int:
         """As the target asks: a function has none to be counted."""
         return self._threads
+
+    def facts(self) -> Mapping[str, str]:
+        """None."""
+        return {}
 
     def float_ops(self) -> Mapping[str, int]:
         return self._model.operators

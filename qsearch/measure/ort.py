@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -19,12 +20,16 @@ from qsearch.contracts.task import Array, Feeds
 from qsearch.measure.feeds import check_feeds
 from qsearch.measure.full_disk import full_disk_named
 from qsearch.measure.optimised import count_operators
-
-_WEIGHTED = (Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY)
-#: ONNX operator → choices that an execution plan exists for; every other operator stays fp32
-CAPABILITIES: Mapping[str, tuple[Choice, ...]] = MappingProxyType(
-    {"MatMul": _WEIGHTED, "Gemm": _WEIGHTED, "Conv": _WEIGHTED, "Gather": (Choice.FP32, Choice.TERNARY)}
+from qsearch.measure.ort_providers import (
+    CPU,
+    RECORD,
+    assignment_of,
+    capabilities_of,
+    must_be_used,
+    provider_named,
+    short,
 )
+
 #: Session entries set for every model unless the target says otherwise; part of the runtime key.
 #: NOTE: a pool that spins after a run steals time from the other arm, so it stops, in all arms alike.
 SETTINGS: Mapping[str, str] = MappingProxyType({"session.force_spinning_stop": "1"})
@@ -35,6 +40,7 @@ _OWNED = {
     "session.execution_mode": "threads",
     "session.use_per_session_threads": "threads",
     "session.optimized_model_filepath": "nothing: QSearch writes that file itself when it needs it",
+    RECORD: "nothing: QSearch sets it where it needs it",
 }
 _ERRORS_ONLY = 3
 _DTYPES = {
@@ -56,28 +62,34 @@ class OnnxRuntime:
         """ "onnxruntime 1.32.0"."""
         return f"onnxruntime {_ort().__version__}"
 
-    def capabilities(self) -> Mapping[str, Sequence[Choice]]:
+    def providers(self) -> Sequence[str]:
+        """Of the installed build."""
+        return tuple(short(str(name)) for name in _ort().get_available_providers())
+
+    def capabilities(self, provider: str = "CPU") -> Mapping[str, Sequence[Choice]]:
         """ONNX operator → choices with a kernel."""
-        return CAPABILITIES
+        return capabilities_of(provider)
 
     def load(self, model: Path, target: Target, *, outputs: Sequence[str] = ()) -> Loaded:
         """See `Runtime.load`. WorkFailed(OUT_OF_MEMORY) when the model does not fit."""
         if not model.is_file():
             raise ModelError(f"{model} is not there")
-        options = _options(target)
-        session = _session(model, options, _provider(target))
+        provider = _provider(target)
+        session = _session(model, _options(target, record=provider != CPU), target, provider)
+        facts = assignment_of(session, target, provider, model.name)
         names = [output.name for output in session.get_outputs()]
         unknown = [name for name in outputs if name not in names]
         if unknown:
             raise ModelError(f"{model.name} has no output {unknown[0]}; it has {', '.join(names)}")
-        return _OrtModel(session, model, target, list(outputs) or names)
+        return _OrtModel(session, model, target, list(outputs) or names, facts)
 
 
 class _OrtModel:
     """A session. `Loaded` says what it promises."""
 
-    def __init__(self, session: Any, model: Path, target: Target, outputs: list[str]) -> None:
+    def __init__(self, session: Any, model: Path, target: Target, outputs: list[str], facts: Mapping[str, str]) -> None:
         self._session, self._model, self._target, self._outputs = session, model, target, outputs
+        self._facts = facts
 
     def inputs(self) -> Mapping[str, tuple[str, tuple[int | str | None, ...]]]:
         return {
@@ -96,6 +108,10 @@ class _OrtModel:
         """0: a session's options read back what was set."""
         return 0
 
+    def facts(self) -> Mapping[str, str]:
+        """`fallback_nodes`, where the provider is another one than the CPU."""
+        return self._facts
+
     def float_ops(self) -> Mapping[str, int]:
         """Loads the model a second time and has the runtime write what it made of it; not for a timed child."""
         with tempfile.TemporaryDirectory(prefix="qsearch-") as folder, full_disk_named(Path(folder)):
@@ -106,7 +122,7 @@ class _OrtModel:
             options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
             entry = "session.optimized_model_external_initializers_min_size_in_bytes"
             options.add_session_config_entry(entry, "1024")
-            _session(self._model, options, _provider(self._target))
+            _session(self._model, options, self._target, _provider(self._target))
             return count_operators(file)
 
     def _explain(self, feeds: Feeds, error: Exception) -> QSearchError:
@@ -119,7 +135,7 @@ class _OrtModel:
         return ModelError(f"{self._model.name} loaded, and failed when run: {_words(error)}")
 
 
-def _options(target: Target) -> Any:
+def _options(target: Target, *, record: bool = False) -> Any:
     if target.threads < 1:
         raise Unsupported(f"target {target.name}: threads must be at least 1, found {target.threads}")
     options = _ort().SessionOptions()
@@ -135,6 +151,8 @@ def _options(target: Target) -> Any:
             options.add_session_config_entry(key, value)
         except _refusals() as error:
             raise Unsupported(f"target {target.name}: option {key}={value}: {_words(error)}") from error
+    if record and _knows(RECORD):
+        options.add_session_config_entry(RECORD, "1")
     return options
 
 
@@ -167,25 +185,20 @@ def _knows(key: str) -> bool:
 
 
 def _provider(target: Target) -> str:
-    there = list(_ort().get_available_providers())
-    for name in there:
-        if target.provider.lower() in (name.lower(), name.lower().removesuffix("executionprovider")):
-            return str(name)
-    short = ", ".join(name.removesuffix("ExecutionProvider") for name in there)
-    raise Unsupported(f"target {target.name}: provider {target.provider} is not in this ONNX Runtime; it has {short}")
+    return provider_named(target, [str(name) for name in _ort().get_available_providers()])
 
 
-def _session(model: Path, options: Any, provider: str) -> Any:
+def _session(model: Path, options: Any, target: Target, provider: str) -> Any:
+    asked = (provider, dict(target.provider_options)) if target.provider_options else provider
     try:
-        session = _ort().InferenceSession(str(model), options, providers=[provider])
+        session = _ort().InferenceSession(str(model), options, providers=[asked])
     except _refusals() as error:
         if _lacks_memory(error):
             raise WorkFailed(Cause.OUT_OF_MEMORY, f"{model.name} does not fit in memory: {_words(error)}") from error
         raise ModelError(
             f"ONNX Runtime refuses {model.name}: {_words(error)}", "Is it a complete .onnx file?"
         ) from error
-    if session.get_providers()[0] != provider:
-        raise Unsupported(f"{provider} could not be started; ONNX Runtime fell back to {session.get_providers()[0]}")
+    must_be_used(session, target, provider)
     return session
 
 
@@ -194,7 +207,8 @@ def _ort() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise Unsupported(f"runtime onnxruntime cannot be imported: {error}", "pip install onnxruntime") from error
+        hint = f"{sys.executable} -m pip install onnxruntime"
+        raise Unsupported(f"runtime onnxruntime cannot be imported: {error}", hint) from error
     onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
     return onnxruntime
 

@@ -49,7 +49,12 @@ class OpenVino:
         """ "openvino 2026.4.1"."""
         return f"openvino {openvino().get_version().partition('-')[0]}"
 
-    def capabilities(self) -> Mapping[str, Sequence[Choice]]:
+    def providers(self) -> Sequence[str]:
+        """The CPU: the one that QSearch drives it on."""
+        openvino()
+        return (DEVICE,)
+
+    def capabilities(self, provider: str = DEVICE) -> Mapping[str, Sequence[Choice]]:
         """ONNX operator → choices with a kernel."""
         return CAPABILITIES
 
@@ -106,6 +111,10 @@ class _OpenVinoModel:
     def threads(self) -> int:
         """As the compiled model tells."""
         return threads_of(self._compiled)
+
+    def facts(self) -> Mapping[str, str]:
+        """None: every node runs on the CPU."""
+        return {}
 
     def float_ops(self) -> Mapping[str, int]:
         """With the precision of each kernel: "FullyConnected:u8"."""

@@ -61,6 +61,11 @@ def ready_core(target: Target) -> Any:
         raise Unsupported(
             f"target {target.name}: provider {target.provider} is not one that QSearch drives OpenVINO on; it has CPU"
         )
+    if target.provider_options:
+        raise Unsupported(
+            f"target {target.name}: OpenVINO has no provider options: {', '.join(target.provider_options)}",
+            "Its properties are written under options.",
+        )
     if target.threads < 1:
         raise Unsupported(f"target {target.name}: threads must be at least 1, found {target.threads}")
     core = openvino().Core()

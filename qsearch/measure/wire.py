@@ -2,7 +2,8 @@
 
     arm:      ArmOrder →  ← Warm   (Turn →  ← Times)*  end of file →
     predict:  PredictOrder →  ← Predictions  (More →  ← Predictions)*  end of file →
-    either:   ← Failure, and the child ends
+    probe:    RuntimeOrder →  ← RuntimeFound
+    any:      ← Failure, and the child ends
 
 NOTE: lines of JSON and not pickles, because the two ends may run different versions of Python and
 numpy, and reading a pickle from a crashing process is running its code.
@@ -56,6 +57,23 @@ class More:
 
     out: str
     batches: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOrder:
+    """Import a runtime and say what it is."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeFound:
+    """The runtime of this environment."""
+
+    runtime: str
+    python: str
+    numpy: str
+    providers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +137,10 @@ class Failure:
     hint: str = ""
 
 
-Message = ArmOrder | PredictOrder | More | Warm | Turn | Times | Predictions | Failure
+Message = ArmOrder | PredictOrder | More | RuntimeOrder | RuntimeFound | Warm | Turn | Times | Predictions | Failure
 _KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind for kind in (ArmOrder, PredictOrder, More, Warm, Turn, Times, Predictions, Failure)
+    kind.__name__: kind
+    for kind in (ArmOrder, PredictOrder, More, RuntimeOrder, RuntimeFound, Warm, Turn, Times, Predictions, Failure)
 }
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from qsearch.contracts.choices import Choice
+from qsearch.contracts.codec import to_data
 from qsearch.contracts.front import Best, DropSeen, Proof, Versus
 from qsearch.contracts.verdict import Verdict
 from qsearch.report.answer import Answer, Row, Table, facts
-from qsearch.report.numbers import count, drop, milliseconds, size, speedup
+from qsearch.report.numbers import count, drop, milliseconds, rate, samples_per_s, size, speedup
 
 _AGAINST = {
     Verdict.FASTER: "faster than",
@@ -26,7 +27,11 @@ _PROOFS = {
 
 
 def best_document(best: Best) -> dict[str, object]:
-    """The keys that `best --json` promises; `drop` is null before the finals."""
+    """The keys that `best --json` promises; `drop` is null before the finals.
+
+    Where throughput is measured, `throughput` comes with them.
+    """
+    measured = {} if best.throughput is None else {"throughput": to_data(best.throughput)}
     return {
         "trial": best.trial,
         "target": best.target,
@@ -43,6 +48,7 @@ def best_document(best: Best) -> dict[str, object]:
         "drop": _seen(best.drop) if best.drop else None,
         "size_bytes": best.size_bytes,
         "choices": {layer: choice.value for layer, choice in best.choices.items()},
+        **measured,
     }
 
 
@@ -87,6 +93,7 @@ def best_table(best: Best) -> Table:
         ("reason", best.reason),
         ("rule", best.rule),
         ("speed-up", f"{_speed(best)}, {best.speedup.verdict.value}, {count(best.speedup.sessions, 'session')}"),
+        ("throughput", _throughput(best)),
         ("latency p50", milliseconds(best.latency_p50_ms)),
         ("drop, held out", _drop(heldout) if heldout else _unscored(best)),
         ("drop, search", _drop(best.drop_search)),
@@ -98,6 +105,13 @@ def best_table(best: Best) -> Table:
         ("layers", choice_counts(best.choices.values())),
     ]
     return facts(f"the pick for {best.target}", pairs)
+
+
+def _throughput(best: Best) -> str:
+    seen = best.throughput
+    if seen is None:
+        return ""
+    return f"{rate(seen.arm)} at batch {seen.batch}; fp32 {samples_per_s(seen.reference.value)}"
 
 
 def _unscored(best: Best) -> str:

@@ -7,13 +7,25 @@ from collections.abc import Mapping, Sequence
 
 from qsearch.contracts.codec import to_data
 from qsearch.contracts.measurement import Accuracy, Latency
-from qsearch.contracts.verdict import Verdict
+from qsearch.contracts.verdict import Interval, Verdict
 from qsearch.contracts.views import EvalView
 from qsearch.contracts.work import Evaluated
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
-from qsearch.report.numbers import NOTHING, count, drop_of, duration, milliseconds, percent, size, speedup, speedup_of
+from qsearch.report.numbers import (
+    NOTHING,
+    count,
+    drop_of,
+    duration,
+    milliseconds,
+    percent,
+    rate,
+    size,
+    speedup,
+    speedup_of,
+)
 from qsearch.report.operators import CAST, DEQUANTIZE, QUANTIZE, operator_of
 from qsearch.report.trial import latency_document, sample_counts
+from qsearch.report.trial_rows import rate_cells
 
 #: operators named in a table; a document has them all
 TOP_OPERATORS = 4
@@ -103,13 +115,20 @@ def _row(view: EvalView, position: int) -> Row:
         "sessions": file.latency.sessions,
         "pairs": file.latency.pairs,
         "sitting_p50_ms": file.latency.median_ms,
+        **rate_cells(file.latency.throughput.arm if file.latency.throughput else None),
         "flags": ",".join(file.latency.flags),
         **_scored(file),
     }
 
 
 def _reference_row(view: EvalView) -> Row:
-    return {"model": "fp32", "reference": True, "sitting_p50_ms": _reference_ms(view), **_scored(view.result.reference)}
+    return {
+        "model": "fp32",
+        "reference": True,
+        "sitting_p50_ms": _reference_ms(view),
+        **rate_cells(_reference_rate(view)),
+        **_scored(view.result.reference),
+    }
 
 
 def _scored(file: Evaluated) -> Row:
@@ -164,7 +183,7 @@ def _table(view: EvalView) -> Table:
     reference = (
         "fp32",
         NOTHING,
-        milliseconds(_reference_ms(view)),
+        _time(_reference_ms(view), _reference_rate(view)),
         "reference",
         NOTHING,
         _score(seen),
@@ -194,7 +213,7 @@ def _line(view: EvalView, position: int) -> Line:
     cells = (
         name,
         _speed(file.latency),
-        milliseconds(file.latency.median_ms),
+        _time(file.latency.median_ms, file.latency.throughput.arm if file.latency.throughput else None),
         ", ".join((file.latency.verdict.value, *file.latency.flags)),
         drop_of(file.heldout, with_n=False),
         _score(file.heldout),
@@ -236,3 +255,13 @@ def _score(accuracy: Accuracy) -> str:
 def _reference_ms(view: EvalView) -> float:
     """fp32's median in the sitting; the same beside every arm."""
     return next(file.latency.reference_ms for file in view.result.models.values() if file.latency)
+
+
+def _reference_rate(view: EvalView) -> Interval | None:
+    """fp32's samples per second in the sitting; None unless it was offline."""
+    seen = (file.latency.throughput for file in view.result.models.values() if file.latency)
+    return next((each.reference for each in seen if each), None)
+
+
+def _time(median_ms: float, seen: Interval | None) -> str:
+    return milliseconds(median_ms) if seen is None else f"{milliseconds(median_ms)}, {rate(seen)}"

@@ -60,6 +60,16 @@ def milliseconds(value: float) -> str:
     return f"{_three(value * 1e3)} µs" if 0 < abs(value) < 0.1 else f"{_three(value)} ms"
 
 
+def rate(seen: Interval) -> str:
+    """`1240 samples/s [1210, 1270]`, three digits and more."""
+    return f"{_rate(seen.value)} samples/s [{_rate(seen.low)}, {_rate(seen.high)}]"
+
+
+def samples_per_s(value: float) -> str:
+    """`1240 samples/s`."""
+    return f"{_rate(value)} samples/s"
+
+
 def duration(seconds: float | None) -> str:
     """`350 ms`, `4.2 s`, `42 s`, `4 min 10 s`, `2 h 05 min`; nothing known is a dash."""
     if seconds is None or not math.isfinite(seconds):
@@ -105,6 +115,10 @@ def _fixed(value: float, digits: int) -> str:
     if float(text) == 0:
         text = text.lstrip("-")
     return text.replace("-", "−")
+
+
+def _rate(value: float) -> str:
+    return _three(value) if value < 99.95 else f"{value:.0f}" if math.isfinite(value) else NOTHING
 
 
 def _three(value: float) -> str:

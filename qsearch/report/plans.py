@@ -7,6 +7,8 @@ from collections import Counter
 from qsearch.contracts.codec import to_data
 from qsearch.contracts.job import Constraints, JobSpec
 from qsearch.contracts.limits import COUNTED, FLAGGED, Limits, Thresholds
+from qsearch.contracts.scenario import Scenario
+from qsearch.contracts.target import Target
 from qsearch.contracts.views import Plan
 from qsearch.report.answer import Answer, Line, Mark, Row, Table, facts
 from qsearch.report.jobs import model_text
@@ -66,7 +68,7 @@ def spec_facts(spec: JobSpec) -> list[tuple[str, str]]:
         ("metric", spec.metric),
         ("objectives", ", ".join(spec.objectives)),
         ("constraints", constraints_text(spec.constraints)),
-        ("targets", ", ".join(target.name for target in spec.targets)),
+        ("targets", ", ".join(map(target_text, spec.targets))),
         ("shapes", shapes),
         ("choices", ", ".join(choice.value for choice in spec.space.choices)),
         ("pinned", pins),
@@ -90,6 +92,17 @@ def _bound(name: str, value: float | None) -> str:
     if value is None:
         return "never"
     return f"{value:g}" if name in COUNTED else f"{100 * value:g}%"
+
+
+def target_text(target: Target) -> str:
+    """The name, and what of it is not usual: the scenario, the provider, the interpreter."""
+    told = [
+        f"offline at batch {target.batch}" if target.measured_as is Scenario.OFFLINE else "",
+        target.provider if target.provider.upper() != "CPU" else "",
+        f"by {target.python}" if target.python else "",
+    ]
+    words = ", ".join(word for word in told if word)
+    return f"{target.name} ({words})" if words else target.name
 
 
 def constraints_text(asked: Constraints) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from qsearch.contracts.codec import to_data
 from qsearch.contracts.machine import Circumstances
 from qsearch.contracts.measurement import ArmRun, Latency
-from qsearch.contracts.verdict import Verdict
+from qsearch.contracts.verdict import Interval, Verdict
 from qsearch.contracts.views import BenchView
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.evaluation import operators_text
-from qsearch.report.numbers import NOTHING, count, duration, milliseconds, percent, size, speedup, speedup_of
+from qsearch.report.numbers import NOTHING, count, duration, milliseconds, percent, rate, size, speedup, speedup_of
 from qsearch.report.trial import latency_document, sample_counts
+from qsearch.report.trial_rows import rate_cells
 
 #: percentiles of single inferences in the table; a document has them all
 _TAILS = ("p90", "p99")
@@ -99,6 +100,7 @@ def _row(view: BenchView, position: int) -> Row:
         "sitting_p50_ms": latency.median_ms,
         "sitting_reference_p50_ms": latency.reference_ms,
         **{f"tail_{name}_ms": value for name, value in latency.tails.items()},
+        **rate_cells(latency.throughput.arm if latency.throughput else None),
         "flags": ",".join(latency.flags),
         **_costs(view, position),
     }
@@ -155,20 +157,25 @@ def _line(view: BenchView, position: int) -> Line:
         return Line(cells=(name, target, NOTHING, NOTHING, NOTHING, told, NOTHING, ""), mark=Mark.PROBLEM)
     if latency is None:
         reference = _reference_ms(view)
-        p50 = NOTHING if reference is None else milliseconds(reference)
+        rates = [seen.throughput.reference for seen in view.result.latencies.values() if seen.throughput]
+        p50 = NOTHING if reference is None else _time(reference, rates[0] if rates else None)
         return Line(cells=(name, target, NOTHING, p50, NOTHING, "reference", NOTHING, ""))
     gain = speedup_of(latency)
     cells = (
         name,
         target,
         speedup(gain.value, gain.low, gain.high),
-        milliseconds(latency.median_ms),
+        _time(latency.median_ms, latency.throughput.arm if latency.throughput else None),
         _tails(latency),
         f"{latency.verdict.value}, smallest visible difference {percent(latency.detectable)}",
         f"{latency.pairs} in {count(latency.sessions, 'session')}, {_rejected(view, position)} blocks rejected",
         ", ".join(latency.flags),
     )
     return Line(cells=cells, mark=Mark.DIM if latency.verdict is Verdict.POLLUTED else Mark.NONE)
+
+
+def _time(median_ms: float, seen: Interval | None) -> str:
+    return milliseconds(median_ms) if seen is None else f"{milliseconds(median_ms)}, {rate(seen)}"
 
 
 def _tails(latency: Latency) -> str:

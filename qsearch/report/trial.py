@@ -9,7 +9,18 @@ from qsearch.contracts.measurement import Accuracy, Latency, Measurement, Sittin
 from qsearch.contracts.views import TrialView
 from qsearch.report.answer import Answer, Line, Row, Table, facts
 from qsearch.report.bests import choice_counts
-from qsearch.report.numbers import count, drop_of, duration, milliseconds, moment, percent, size, speedup, speedup_of
+from qsearch.report.numbers import (
+    count,
+    drop_of,
+    duration,
+    milliseconds,
+    moment,
+    percent,
+    rate,
+    size,
+    speedup,
+    speedup_of,
+)
 from qsearch.report.surroundings import surroundings_document, surroundings_facts
 from qsearch.report.trial_rows import reference
 
@@ -55,7 +66,27 @@ def latency_document(latency: Latency) -> dict[str, object]:
         "tails_need_samples": dict(latency.tails_need),
         "flags": list(latency.flags),
         "luck": None if latency.luck is None else to_data(latency.luck),
+        "scenario": latency.scenario.value,
+        "throughput": throughput_document(latency),
     }
+
+
+def throughput_document(latency: Latency) -> dict[str, object] | None:
+    """Samples per second of the arm and of the reference; None where the scenario is not `offline`."""
+    seen = latency.throughput
+    if seen is None:
+        return None
+    return {
+        "batch": seen.batch,
+        "samples_per_s": to_data(seen.arm),
+        "reference_samples_per_s": to_data(seen.reference),
+    }
+
+
+def throughput_text(latency: Latency) -> str:
+    """`1240 samples/s [1210, 1270] at batch 8; fp32 810 samples/s [800, 822]`; empty where it is not `offline`."""
+    seen = latency.throughput
+    return f"{rate(seen.arm)} at batch {seen.batch}; fp32 {rate(seen.reference)}" if seen else ""
 
 
 def latency_text(latency: Latency) -> str:
@@ -165,6 +196,8 @@ def _numbers(view: TrialView, got: Measurement) -> list[tuple[str, str]]:
     return [
         ("speed-up", latency_text(got.latency)),
         ("speed-up, finals", latency_text(view.final_latency) if view.final_latency else ""),
+        ("throughput", throughput_text(got.latency)),
+        ("throughput, finals", throughput_text(view.final_latency) if view.final_latency else ""),
         ("latency p50", sitting),
         ("latency tails", tails_text(got.latency)),
         ("latency tails, finals", tails_text(view.final_latency) if view.final_latency else ""),

@@ -9,6 +9,7 @@ from statistics import median
 from qsearch.contracts.front import DropSeen
 from qsearch.contracts.measurement import Accuracy, Latency
 from qsearch.contracts.trial import Result, Trial
+from qsearch.contracts.verdict import Interval
 from qsearch.contracts.views import FrontRow
 from qsearch.report.answer import Row
 from qsearch.report.bests import choice_counts, drop_cells
@@ -55,6 +56,9 @@ def front_row(row: FrontRow, pooled: Pooled) -> Row:
         "flags": ",".join(latency.flags),
         "latency_p50_ms": p50_ms(row, pooled),
         "reference_p50_ms": pooled[_place(result)],
+        "scenario": latency.scenario.value,
+        **rate_cells(rate_of(row, pooled)),
+        "reference_samples_per_s": reference_rate(row, pooled),
         "metric": result.accuracy.metric,
         "score_search": result.accuracy.score,
         **drop_cells("drop_search", _seen(result.accuracy)),
@@ -93,6 +97,27 @@ def shown_latency(row: FrontRow) -> Latency:
 def p50_ms(row: FrontRow, pooled: Pooled) -> float:
     """Median latency in milliseconds on the job's own scale: ratio × pooled reference."""
     return shown_latency(row).ratio.value * pooled[_place(row.result)]
+
+
+def rate_of(row: FrontRow, pooled: Pooled) -> Interval | None:
+    """Samples per second on the job's own scale, the pooled reference times the speed-up; None unless offline."""
+    fp32 = reference_rate(row, pooled)
+    if fp32 is None:
+        return None
+    gain = speedup_of(shown_latency(row))
+    return Interval(value=fp32 * gain.value, low=fp32 * gain.low, high=fp32 * gain.high, confidence=gain.confidence)
+
+
+def reference_rate(row: FrontRow, pooled: Pooled) -> float | None:
+    """fp32's samples per second by the pooled median of its time; None unless the trial was offline."""
+    seen = shown_latency(row).throughput
+    return None if seen is None else seen.batch * 1000 / pooled[_place(row.result)]
+
+
+def rate_cells(seen: Interval | None) -> Row:
+    """Three columns of a throughput; all None where it is no throughput that is measured."""
+    values = (seen.value, seen.low, seen.high) if seen else (None, None, None)
+    return dict(zip(("samples_per_s", "samples_per_s_low", "samples_per_s_high"), values, strict=True))
 
 
 def reference(trial: Trial) -> str:

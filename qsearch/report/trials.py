@@ -10,17 +10,21 @@ from qsearch.contracts.views import FrontRow, FrontView, TrialView
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.bests import best_document, choice_counts
 from qsearch.report.limits import limits_remark
-from qsearch.report.numbers import NOTHING, drop_of, milliseconds, size, speedup, speedup_of
+from qsearch.report.numbers import NOTHING, drop_of, milliseconds, rate, samples_per_s, size, speedup, speedup_of
 from qsearch.report.trial_rows import (
     Pooled,
     front_row,
     p50_ms,
     pooled_references,
+    rate_of,
     reference,
+    reference_rate,
     shown_latency,
     trial_cells,
 )
 
+#: heading of the column that stands in the place of p50 where throughput is measured
+_RATE = "samples/s"
 _SPARE = ("p50", "size", "layers")
 
 
@@ -60,8 +64,15 @@ def fronts_answer(views: Sequence[FrontView]) -> Answer:
 def front_table(view: FrontView) -> Table:
     """The front for people: members, their ties, fp32 and the uniform candidates, then the dominated."""
     pooled, style = pooled_references(view.rows), _Style.of(view.rows)
-    title = f"{view.job} on {view.target}: {view.metric}, machine class {view.machine_key}"
+    title = f"{view.job} on {view.target}: {view.metric}, machine class {view.machine_key}{_offline(view, pooled)}"
     return style.table([style.line(row, pooled) for row in by_speed(view)], title)
+
+
+def _offline(view: FrontView, pooled: Pooled) -> str:
+    """fp32's throughput, which the others' is a multiple of; empty where latency is measured."""
+    rates = [(shown_latency(row).throughput, reference_rate(row, pooled)) for row in view.rows]
+    told = next(((seen.batch, rate) for seen, rate in rates if seen and rate), None)
+    return f", offline at batch {told[0]}, fp32 {samples_per_s(told[1])}" if told else ""
 
 
 def by_speed(view: FrontView) -> list[FrontRow]:
@@ -93,17 +104,21 @@ class _Style:
 
     search_n: int | None
     heldout_n: int | None
+    #: whether every row is of the offline scenario
+    offline: bool = False
 
     @classmethod
     def of(cls, rows: Sequence[FrontRow]) -> _Style:
         heldout = [row.result.heldout for row in rows if row.result.heldout]
         searched = [row.result.accuracy for row in rows if not row.result.accuracy.truncated]
-        return cls(_only(each.n for each in searched), _only(each.n for each in heldout))
+        offline = bool(rows) and all(shown_latency(row).throughput for row in rows)
+        return cls(_only(each.n for each in searched), _only(each.n for each in heldout), offline)
 
     def table(self, lines: Sequence[Line], title: str) -> Table:
         drops = (_heading("drop, search", self.search_n), _heading("drop, held out", self.heldout_n))
-        columns = ("trial", "place", "speed-up", *drops, "size", "p50", "layers", "remarks")
-        right = frozenset({"trial", "speed-up", *drops, "size", "p50"})
+        time = _RATE if self.offline else "p50"
+        columns = ("trial", "place", "speed-up", *drops, "size", time, "layers", "remarks")
+        right = frozenset({"trial", "speed-up", *drops, "size", time})
         return Table(columns=columns, lines=tuple(lines), title=title, right=right, spare=_SPARE)
 
     def line(self, row: FrontRow, pooled: Pooled) -> Line:
@@ -116,11 +131,17 @@ class _Style:
             drop_of(result.accuracy, with_n=self.search_n is None),
             drop_of(result.heldout, with_n=self.heldout_n is None) if result.heldout else NOTHING,
             size(result.size_bytes),
-            milliseconds(p50_ms(row, pooled)),
+            self._time(row, pooled),
             choice_counts(result.trial.candidate.choices.values()),
             _remarks(row),
         )
         return Line(cells=cells, mark=_mark(row))
+
+    def _time(self, row: FrontRow, pooled: Pooled) -> str:
+        seen = rate_of(row, pooled)
+        if seen is None:
+            return milliseconds(p50_ms(row, pooled))
+        return rate(seen).replace(" samples/s", "") if self.offline else rate(seen)
 
 
 def _only(numbers: Iterable[int]) -> int | None:

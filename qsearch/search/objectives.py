@@ -80,3 +80,10 @@ def must_be_comparable(history: Sequence[Result]) -> None:
                 f"cannot compare the trials: {name} is {found[0]} for some and {found[1]} for others",
                 "Give the target labels that only one class of machines carries, for example isa.",
             )
+    # records from before shapes were kept have none
+    shapes = sorted({result.latency.shapes for result in history} - {""})
+    if len(shapes) > 1:
+        raise Incomparable(
+            f"cannot compare the trials: inputs of shapes {shapes[0]} were timed for some and {shapes[1]} for others",
+            "The samples were chosen anew in between; run the job again from its start.",
+        )

@@ -8,9 +8,9 @@ from dataclasses import replace
 from qsearch.contracts.errors import NotFound
 from qsearch.contracts.front import Best, DropSeen, Speedup, Versus
 from qsearch.contracts.job import Constraints
-from qsearch.contracts.measurement import Accuracy
+from qsearch.contracts.measurement import Accuracy, Latency, Throughput
 from qsearch.contracts.trial import Result
-from qsearch.contracts.verdict import Verdict
+from qsearch.contracts.verdict import Interval, Verdict
 from qsearch.contracts.work import FinalResult
 from qsearch.search import reasons
 from qsearch.search.feasible import pooled_reference_ms
@@ -108,7 +108,23 @@ def _best(job: str, target: str, court: Court, ruling: Ruling, reason: str, vers
         size_bytes=taken.size_bytes,
         peak_memory_bytes=taken.peak_memory_bytes,
         versus_uniform=versus,
+        throughput=_throughput(latency, court.reference_ms),
         choices=dict(taken.trial.candidate.choices),
+    )
+
+
+def _throughput(latency: Latency, reference_ms: float) -> Throughput | None:
+    """On the job's own scale, like a latency in milliseconds; what fp32's pooled time is uncertain by is not in it."""
+    seen = latency.throughput
+    if seen is None or not reference_ms > 0:
+        return None
+    fp32, gain = seen.batch * 1000 / reference_ms, latency.ratio.inverse()
+    return Throughput(
+        batch=seen.batch,
+        arm=Interval(value=fp32 * gain.value, low=fp32 * gain.low, high=fp32 * gain.high, confidence=gain.confidence),
+        reference=replace(
+            seen.reference, value=fp32, low=min(fp32, seen.reference.low), high=max(fp32, seen.reference.high)
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qsearch.contracts.errors import ModelError, Unsupported, UsageError
+from qsearch.contracts.errors import ModelError, UsageError
 from qsearch.contracts.job import JobSpec
 from qsearch.contracts.limits import Limits
 from qsearch.contracts.measurement import Tier
@@ -16,6 +16,7 @@ from qsearch.contracts.views import BenchView
 from qsearch.contracts.work import BenchOrder, BenchResult, Materialized, MaterializeOrder, WorkKind
 from qsearch.measure.protocol import plan_for
 from qsearch.service.noise import known_luck
+from qsearch.service.placing import where_for
 from qsearch.service.preparing import PREPARE_DEADLINE_S, expect, model_path
 from qsearch.service.starting import HERE
 from qsearch.service.workplace import Workplace
@@ -99,7 +100,7 @@ def bench(place: Workplace, asked: BenchAsked) -> BenchView:
         Unsupported: this machine cannot serve a target.
     """
     for target in asked.targets:
-        must_serve(place, target)
+        where_for(place.workshop(), place.pool.capacity(), target)
     samples, notes = ("", ()) if asked.spec is None else _samples(place, asked.spec, asked.targets[0])
     order = BenchOrder(
         models=tuple(str(asked.files[model]) for model, _ in asked.arms),
@@ -145,18 +146,6 @@ def existing_file(name: str) -> Path:
     if not path.is_file():
         raise ModelError(f"no file {path}", "Give the path of an existing file.")
     return path
-
-
-def must_serve(place: Workplace, target: Target) -> None:
-    """Refuse a target that no slot of the pool can serve.
-
-    Raises:
-        Unsupported: with each slot's reason.
-    """
-    lacking = [slot.lacks(target) for slot in place.pool.capacity()]
-    if all(lacking):
-        reasons = "; ".join(lacking)
-        raise Unsupported(f"this machine cannot serve target {target.name}: {reasons}", "Name another: --target NAME")
 
 
 def _targets(names: Sequence[str], spec: JobSpec | None) -> tuple[Target, ...]:

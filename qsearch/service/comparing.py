@@ -25,10 +25,11 @@ from qsearch.contracts.verdict import Verdict
 from qsearch.contracts.work import BenchOrder, FinalResult, Materialized, Prepared
 from qsearch.measure.comparison import met, paired, through_fp32
 from qsearch.measure.latency import summarise
-from qsearch.service.benching import benched, must_serve
+from qsearch.service.benching import benched
 from qsearch.service.evaluating import Asked, evaluate, ready_for, same_preparation
 from qsearch.service.exporting import export
 from qsearch.service.noise import known_luck
+from qsearch.service.placing import where_for
 from qsearch.service.references import find_trial
 from qsearch.service.workplace import Workplace
 from workers.splits import split_file
@@ -283,7 +284,7 @@ def _timed(place: Workplace, a: _Side, b: _Side, tier: Tier) -> CompareView:
             "Only trials of one batch size can sit together.",
         )
     for target in (a.target, b.target):
-        must_serve(place, target)
+        where_for(place.workshop(), place.pool.capacity(), target)
     ready = ready_for(place, a.job, a.target)
     files = [_exported(place, side) for side in (a, b)]
     order = BenchOrder(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from qsearch.contracts.errors import Incomparable
 from qsearch.contracts.job import Job
 from qsearch.contracts.ledger import Ledger
+from qsearch.contracts.machine import Scored
+from qsearch.contracts.measurement import Measurement
 from qsearch.contracts.trial import TrialState
 from qsearch.service.preparing import Ready
 
@@ -34,3 +36,16 @@ def must_continue(ledger: Ledger, job: Job, ready: Ready) -> None:
                 "Put back what it began with, or start a new job with qsearch run.",
             )
     then[1].circumstances.must_agree(ready.prepared.circumstances)
+
+
+def must_share_numerics(ready: Ready, found: Measurement) -> None:
+    """Refuse a trial's score when its machine computes otherwise than the one that scored fp32.
+
+    A drop pairs the two sample by sample; with other arithmetic it would be a drop of the machine.
+
+    Raises:
+        Incomparable: names both classes; nothing was written.
+    """
+    data, fp32 = ready.materialized.digest, ready.prepared
+    mine = Scored(metric=found.accuracy.metric, data=data, circumstances=found.circumstances)
+    mine.must_agree(Scored(metric=fp32.reference.metric, data=data, circumstances=fp32.circumstances))

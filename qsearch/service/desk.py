@@ -81,6 +81,11 @@ class LocalDesk:
 
         found, _ = load_spec(spec)
         resolve_model(found.model)
+        if any(target.python for target in found.targets):
+            from workers.interpreters import probed
+
+            for target in (t for t in found.targets if t.python):
+                probed(target)
         return found
 
     def plan(self, spec: Path, overrides: Overrides) -> Plan:
@@ -241,12 +246,12 @@ class LocalDesk:
             return read_only_query(url, sql, limit=limit, timeout_s=timeout_s)
 
     # models
-    def inspect(self, model: str) -> Inspection:
+    def inspect(self, model: str, *, target: str = "") -> Inspection:
         """See `Desk.inspect`."""
         from qsearch.service.starting import inspect
 
         with self._place("local") as place:
-            return inspect(place, model)
+            return inspect(place, model, target)
 
     def bench(
         self,

@@ -16,7 +16,7 @@ from pathlib import Path
 from qsearch.contracts.causes import RETRIES, Cause
 from qsearch.contracts.codec import digest_of
 from qsearch.contracts.desk import Watcher
-from qsearch.contracts.errors import Fenced, Interrupted, JobFailed, QSearchError, Unreachable, Unsupported
+from qsearch.contracts.errors import Fenced, Interrupted, JobFailed, QSearchError, Unreachable
 from qsearch.contracts.job import Job, JobState
 from qsearch.contracts.measurement import Measurement
 from qsearch.contracts.proposer import Proposer
@@ -29,12 +29,13 @@ from qsearch.search.stopping import plateau
 from qsearch.service import loop
 from qsearch.service.answers import Answers
 from qsearch.service.aside import off_measuring_cpus
-from qsearch.service.continuing import must_continue
+from qsearch.service.continuing import must_continue, must_share_numerics
 from qsearch.service.disturbances import who_disturbed
 from qsearch.service.failing import and_resume, error_data
 from qsearch.service.finals import run_finals
 from qsearch.service.holder import is_dead, this_holder
 from qsearch.service.noise import keep_noise, known_luck
+from qsearch.service.placing import where_for
 from qsearch.service.preparing import Preparer, Ready, Where, expect
 from qsearch.service.racing import racing_of
 from qsearch.service.signals import StopSignals
@@ -112,7 +113,7 @@ class Driver:
         inspection, _ = preparer.inspect(job.id, job.spec)
         self._ready: dict[str, Ready] = {}
         for target in job.spec.targets:
-            where = self._place_for(target)
+            where = self._place_for(target, workshop)
             self._tracker.doing(f"preparing for {target.name}: samples, ranges, weights")
             ready = preparer.make_ready(job, target, inspection, where)
             self._tell_damaged()
@@ -254,6 +255,8 @@ class Driver:
             return None
         shutil.rmtree(self._trial_folder(number, token), ignore_errors=True)
         found = None if outcome.result is None else expect(outcome.result, Measurement)
+        if found is not None:
+            must_share_numerics(self._ready[self._ledger.trial(job.id, number).target], found)
         if found is not None and not self._worth_another_try(job, number, found):
             if self._ledger.finish(job.id, number, token, found):
                 self._after_finish(job, number)
@@ -316,16 +319,12 @@ class Driver:
             self._looked = self._clock()
             self._signals.heed(self._ledger.job(self._lease.job, "").requested)
 
-    def _place_for(self, target: Target) -> Where:
-        slots = [s for s in self._pool.capacity() if not s.lacks(target)]
+    def _place_for(self, target: Target, workshop: Workshop) -> Where:
+        slots = self._pool.capacity()
         for slot in slots:
-            self._ledger.remember_machine(slot.machine, slot.labels)
-        if not slots:
-            reasons = "; ".join(s.lacks(target) for s in self._pool.capacity())
-            raise Unsupported(
-                f"no machine can serve target {target.name}: {reasons}", "qsearch plan SPEC says who could."
-            )
-        return Where(machine_key=slots[0].machine.key, runtime=f"{target.runtime} {slots[0].runtimes[target.runtime]}")
+            if not slot.lacks(target):
+                self._ledger.remember_machine(slot.machine, slot.labels)
+        return where_for(workshop, slots, target)
 
     def _must_have_results(self, job: Job) -> None:
         for name in self._ready:

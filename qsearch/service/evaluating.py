@@ -11,7 +11,7 @@ from pathlib import Path
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.codec import digest_of
-from qsearch.contracts.errors import ModelError, Unsupported, UsageError
+from qsearch.contracts.errors import ModelError, UsageError
 from qsearch.contracts.job import Constraints, DropLimit, Job, JobSpec, SpaceSpec
 from qsearch.contracts.layer import Inspection
 from qsearch.contracts.measurement import Accuracy, Tier
@@ -21,7 +21,8 @@ from qsearch.contracts.work import EvalOrder, EvalResult, WorkKind
 from qsearch.measure.protocol import plan_for
 from qsearch.service.exporting import export
 from qsearch.service.noise import known_luck
-from qsearch.service.preparing import Preparer, Ready, Where, expect, model_path
+from qsearch.service.placing import where_for
+from qsearch.service.preparing import Preparer, Ready, expect, model_path
 from qsearch.service.references import find_trial
 from qsearch.service.workplace import Workplace
 from qsearch.spec.loading import load_spec
@@ -125,7 +126,8 @@ def ready_for(place: Workplace, job: Job, target: Target) -> Ready:
     preparer = Preparer(place.workshop(), place.artifacts)
     inspection, _ = preparer.inspect(job.id, job.spec)
     _must_be_the_jobs_model(place, job, inspection)
-    return preparer.make_ready(job, target, inspection, _where(place, target))
+    where = where_for(place.workshop(), place.pool.capacity(), target)
+    return preparer.make_ready(job, target, inspection, where)
 
 
 def deadline_s(ready: Ready, files: int, tier: Tier) -> float:
@@ -202,15 +204,6 @@ def _exported(place: Workplace, trials: Mapping[int, tuple[Job, int]]) -> dict[i
             out = place.scratch / "trials" / name
             folders[name] = Path(export(place, job, number, out, verify=False, force=False).folder)
     return {at: folders[f"{job.id}-{number}"] / "model.onnx" for at, (job, number) in trials.items()}
-
-
-def _where(place: Workplace, target: Target) -> Where:
-    slots = place.pool.capacity()
-    slot = next((s for s in slots if not s.lacks(target)), None)
-    if slot is None:
-        reasons = "; ".join(s.lacks(target) for s in slots)
-        raise Unsupported(f"this machine cannot serve target {target.name}: {reasons}", "Name another: --target NAME")
-    return Where(machine_key=slot.machine.key, runtime=f"{target.runtime} {slot.runtimes[target.runtime]}")
 
 
 def _order(ready: Ready, models: tuple[str, ...], asked: Asked, base: Job | None) -> EvalOrder:

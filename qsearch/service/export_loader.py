@@ -84,7 +84,8 @@ _ORT = '''def load(plain=False):
     options.inter_op_num_threads = settings["inter_op_num_threads"]
     for name, value in settings["config"].items():
         options.add_session_config_entry(name, value)
-    return onnxruntime.InferenceSession(str(HERE / "model.onnx"), options, providers=[settings["provider"]])
+    provider = (settings["provider"], settings.get("provider_options", {}))
+    return onnxruntime.InferenceSession(str(HERE / "model.onnx"), options, providers=[provider])
 
 
 def run(session, feeds, names):

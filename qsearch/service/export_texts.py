@@ -22,6 +22,12 @@ def readme(job: Job, result: Result, verification: Verification, target: Target)
         f"{latency.sessions} sessions on {target.name} "
         f"({target.runtime}, {target.threads} thread(s), batch {target.batch}).",
     ]
+    if latency.throughput is not None:
+        seen = latency.throughput
+        lines.append(
+            f"- Offline, {seen.batch} samples at a time: {seen.arm.value:.4g} samples/s [{seen.arm.low:.4g}, "
+            f"{seen.arm.high:.4g}], fp32 {seen.reference.value:.4g} in the same sitting."
+        )
     for accuracy in (result.accuracy, result.heldout):
         if accuracy is not None:
             d = accuracy.drop

@@ -57,7 +57,7 @@ def export(place: Workplace, job: Job, number: int, out: Path, *, verify: bool, 
         shutil.rmtree(scratch, ignore_errors=True)
         _describe(out, job, result, measurement, verification)
     if verify:
-        verification = _through_loader(out, verification, LOADERS[target.runtime].plain)
+        verification = _through_loader(out, verification, LOADERS[target.runtime].plain, target.python)
         _write_json(out / "verification.json", to_data(verification) | {"schema": "qsearch.verification/1"})
     names = tuple(sorted(f.name for f in out.iterdir()))
     return ExportReceipt(trial=f"{job.id}/{number}", folder=str(out), files=names, verification=verification)
@@ -155,6 +155,7 @@ def _session(target: Target, verification: Verification) -> Mapping[str, object]
     return {
         "schema": "qsearch.session/1",
         "provider": f"{target.provider}ExecutionProvider",
+        "provider_options": dict(target.provider_options),
         "intra_op_num_threads": target.threads,
         "inter_op_num_threads": 1,
         "config": config,
@@ -165,20 +166,26 @@ def _drop(accuracy: Accuracy) -> dict[str, object]:
     return {"metric": accuracy.metric, "n": accuracy.n, **to_data(accuracy.drop)}
 
 
-def _through_loader(out: Path, verification: Verification, plain: str) -> Verification:
-    """Run load.py as a user would, with the target's session options and with the defaults, `plain` in words."""
+def _through_loader(out: Path, verification: Verification, plain: str, python: str = "") -> Verification:
+    """Run load.py as a user would, with the target's session options and with the defaults, `plain` in words.
+
+    By the target's interpreter, where the runtime is that the file is for; empty = this one.
+    """
     words = list(verification.disagreements)
     for flag in ([], ["--plain"]):
         how = plain if flag else "session.json"
         try:
             done = subprocess.run(
-                [sys.executable, str(out / "load.py"), "--json", *flag],
+                [python or sys.executable, str(out / "load.py"), "--json", *flag],
                 capture_output=True,
                 text=True,
                 timeout=LOADER_S,
                 check=False,
                 cwd=out,
             )
+        except OSError as error:
+            words.append(f"load.py could not be run by {python}: {error.strerror}")
+            continue
         except subprocess.TimeoutExpired:
             words.append(f"load.py did not end within {LOADER_S:g} s under {how}")
             continue

@@ -15,9 +15,11 @@ from qsearch.contracts.errors import QSearchError
 from qsearch.contracts.pool import Slot
 from qsearch.contracts.views import Check
 from qsearch.service.heading import present_head
+from qsearch.service.placing import ask, must_be_asked
 from qsearch.service.self_test import SelfTest, known_noise, self_test
 from qsearch.service.workplace import Workplace
 from qsearch.spec.settings import Settings
+from qsearch.spec.targets import list_targets
 from qsearch.store.sql_ledger import SqlLedger
 
 PARTS = ("onnxruntime", "onnx", "onnx-ir", "optuna", "ray", "sqlalchemy", "numpy", "torch")
@@ -44,7 +46,7 @@ def doctor(
     try:
         with place() as workplace:
             slot = workplace.pool.capacity()[0]
-            checks += [*_machine(slot), _governor(), _clock()]
+            checks += [*_machine(slot), *_elsewhere(workplace), _governor(), _clock()]
             checks += _noise(workplace, slot) if test is None else self_test(workplace, test)
     except QSearchError as error:
         checks.append(Check(name="worker", status="problem", finding=error.message, advice=error.hint))
@@ -118,6 +120,25 @@ def _machine(slot: Slot) -> list[Check]:
     checks.append(Check(name="cpus", status="warning" if advice else "ok", finding=f"may use {cpus}", advice=advice))
     runtimes = ", ".join(f"{name} {v}" for name, v in sorted(slot.runtimes.items()))
     return [*checks, Check(name="runtimes", status="ok" if runtimes else "problem", finding=runtimes or "none")]
+
+
+def _elsewhere(place: Workplace) -> list[Check]:
+    """Targets beside this folder's specs whose runtime lies in another environment, or that run on another provider."""
+    checks = []
+    for target in list_targets(Path.cwd()):
+        if not must_be_asked(target):
+            continue
+        try:
+            found = ask(place.workshop(), target)
+        except QSearchError as error:
+            checks.append(
+                Check(name=f"target {target.name}", status="problem", finding=error.message, advice=error.hint)
+            )
+            continue
+        finding = f"{found.runtime}, python {found.python}, numpy {found.numpy} at {target.python or sys.executable}"
+        finding += f", providers {', '.join(found.providers)}"
+        checks.append(Check(name=f"target {target.name}", status="ok", finding=finding))
+    return checks
 
 
 def _governor() -> Check:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from qsearch.contracts.errors import InputError
 from qsearch.contracts.job import JobSpec
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.measurement import Tier
-from qsearch.contracts.pool import Pool
+from qsearch.contracts.target import Target
 from qsearch.contracts.trial import TrialState
 from qsearch.contracts.views import Plan, TargetMatch
 from qsearch.search.space import Space
+from qsearch.service.placing import ask, must_be_asked
 from qsearch.service.preparing import Preparer
 from qsearch.service.workplace import Workplace
 
@@ -27,9 +29,10 @@ def plan(place: Workplace, spec: JobSpec) -> Plan:
     Raises:
         InputError: what no candidate can ever meet.
     """
+    # who serves a target comes first: reading the model needs the first one's table of kernels
+    matches = tuple(_match(place, target) for target in spec.targets)
     preparer = Preparer(place.workshop(), place.artifacts)
     inspection, space = preparer.inspect("plan", spec)
-    matches = tuple(_match(place.pool, target_name, spec) for target_name in (t.name for t in spec.targets))
     estimate, measured = _estimate(place.ledger, spec, inspection.digest)
     remarks = [f"impossible: no machine can serve {m.target}: {'; '.join(m.reasons)}" for m in matches if not m.hosts]
     remarks += _smaller_spaces(preparer, spec, space, [m.target for m in matches if m.hosts])
@@ -57,7 +60,7 @@ def _smaller_spaces(preparer: Preparer, spec: JobSpec, space: Space, served: Seq
     """What further targets are searched without, beside the first; a pin that one cannot keep is refused here."""
     remarks = []
     for target in spec.targets[1:]:
-        if target.runtime == spec.targets[0].runtime or target.name not in served:
+        if _kernels(target) == _kernels(spec.targets[0]) or target.name not in served:
             continue
         _, theirs = preparer.inspect(f"plan/{target.name}", replace(spec, targets=(target,)))
         runs, here = ({c for got in s.allowed.values() for c in got} for s in (theirs, space))
@@ -68,14 +71,21 @@ def _smaller_spaces(preparer: Preparer, spec: JobSpec, space: Space, served: Seq
     return remarks
 
 
-def _match(pool: Pool, name: str, spec: JobSpec) -> TargetMatch:
-    target = next(t for t in spec.targets if t.name == name)
-    lacking = [(slot.machine.host, slot.lacks(target)) for slot in pool.capacity()]
-    return TargetMatch(
-        target=name,
-        hosts=tuple(host for host, why in lacking if not why),
-        reasons=tuple(why for _, why in lacking if why),
-    )
+def _kernels(target: Target) -> tuple[str, str, str]:
+    """What decides which choices a target has."""
+    return target.runtime, target.provider, target.python
+
+
+def _match(place: Workplace, target: Target) -> TargetMatch:
+    lacking = [(slot.machine.host, slot.lacks(target)) for slot in place.pool.capacity()]
+    hosts = tuple(host for host, why in lacking if not why)
+    reasons = tuple(why for _, why in lacking if why)
+    if hosts and must_be_asked(target):
+        try:
+            ask(place.workshop(), target)
+        except InputError as error:
+            return TargetMatch(target=target.name, hosts=(), reasons=(*reasons, error.message))
+    return TargetMatch(target=target.name, hosts=hosts, reasons=reasons)
 
 
 def _estimate(ledger: Ledger, spec: JobSpec, digest: str) -> tuple[dict[str, float], bool]:

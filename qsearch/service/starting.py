@@ -30,11 +30,11 @@ def init(place: Workplace, model: str, *, data: str, metric: str, example: str, 
     return write_spec(out, model=path, data=samples, metric=metric, inspection=inspect(place, model))
 
 
-def inspect(place: Workplace, model: str) -> Inspection:
-    """Layers, sizes and inputs of a model file."""
-    target = find_target(HERE, None)
-    order = InspectOrder(model=ModelRef(path=str(_file(model))), target=target, choices=AVAILABLE)
-    result, scratch = place.workshop().do(WorkKind.INSPECT, "inspect", order, target, INSPECT_DEADLINE_S)
+def inspect(place: Workplace, model: str, target: str = "") -> Inspection:
+    """Layers, sizes and inputs of a model file, and what a target's runtime can do for each layer."""
+    where = find_target(target or HERE, Path.cwd() if target else None)
+    order = InspectOrder(model=ModelRef(path=str(_file(model))), target=where, choices=AVAILABLE)
+    result, scratch = place.workshop().do(WorkKind.INSPECT, "inspect", order, where, INSPECT_DEADLINE_S)
     shutil.rmtree(scratch, ignore_errors=True)
     return expect(result, Inspection)
 

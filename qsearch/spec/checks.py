@@ -110,6 +110,11 @@ def _targets_are_known(tree: Tree, folder: Path) -> Iterator[Problem]:
         except SpecError as error:
             yield tree.problem(("targets", i), f"the target's file is wrong: {error.message.splitlines()[0]}")
             continue
+        if target is not None and target.python and not os.access(target.python, os.X_OK):
+            there = "cannot be executed" if os.path.exists(target.python) else "is not there"
+            yield tree.problem(("targets", i), f"the interpreter {target.python} {there}")
+        elif target is not None and os.path.isdir(target.python):
+            yield tree.problem(("targets", i), f"{target.python} is a folder; expected its interpreter, bin/python")
         for key in (target.digest, target.name) if target else ():
             if key in seen:
                 yield tree.problem(("targets", i), f"the same target as targets[{seen[key]}]; remove one")
@@ -126,7 +131,7 @@ def _target(entry: Any, folder: Path) -> Target | None:
     if isinstance(entry, str) and entry:
         return find_target(entry, folder)
     document, _ = read_document(TargetDocument, Tree("", entry)) if isinstance(entry, dict) else (None, [])
-    return None if document is None else to_target(document)
+    return None if document is None else to_target(document, folder=folder)
 
 
 def _pins_are_choices(tree: Tree, _: Path) -> Iterator[Problem]:

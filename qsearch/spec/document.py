@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from qsearch.contracts.choices import AVAILABLE, Choice
 from qsearch.contracts.measurement import Tier
+from qsearch.contracts.scenario import scenario_objection
 from qsearch.spec.fields import (
     Count,
     Drop,
@@ -23,6 +24,7 @@ from qsearch.spec.fields import (
     Provider,
     RuntimeName,
     Sampler,
+    Scenario,
     Seconds,
     Share,
     Size,
@@ -121,23 +123,62 @@ class ConstraintsDocument(Document):
     """Longest median time of one inference."""
 
 
+class RuntimeDocument(Document):
+    """A runtime in an environment of its own."""
+
+    name: RuntimeName = "onnxruntime"
+    """What runs the model."""
+    python: Text
+    """The interpreter of an environment that has the runtime and numpy, relative to this file. QSearch need not be
+    installed there."""
+
+
+class ProviderDocument(Document):
+    """A device of the runtime, with options."""
+
+    name: Provider = "CPU"
+    """The runtime's device."""
+    options: dict[str, Option] = Field(default_factory=dict)
+    """Options by the provider's own names, such as `{device_id: 1}`; one that it does not read back is refused."""
+
+
+RuntimeEntry = Annotated[
+    Annotated[RuntimeName, Tag(TAGS[0])] | Annotated[RuntimeDocument, Tag(TAGS[1])],
+    Discriminator(_word_or_mapping),
+]
+ProviderEntry = Annotated[
+    Annotated[Provider, Tag(TAGS[0])] | Annotated[ProviderDocument, Tag(TAGS[1])],
+    Discriminator(_word_or_mapping),
+]
+
+
 class TargetDocument(Document):
     """Where a candidate must run."""
 
     name: Name | None = None
     """How tables name it; in a file of its own, the file's name."""
-    runtime: RuntimeName = "onnxruntime"
-    """What runs the model."""
-    provider: Provider = "CPU"
-    """The runtime's device."""
+    runtime: RuntimeEntry = "onnxruntime"
+    """What runs the model: its name, or `{name: onnxruntime, python: PATH}` for one in another environment."""
+    provider: ProviderEntry = "CPU"
+    """The runtime's device: its name, or `{name: CUDA, options: {device_id: 1}}`."""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """Threads inside one operator."""
     batch: Annotated[int, Field(ge=1, le=65536)] = 1
     """Samples per inference."""
+    scenario: Scenario | None = None
+    """By MLPerf's names: `single_stream` is one sample at a time and its latency, `offline` samples per second at the
+    batch size. When absent: single_stream for a batch of 1, else offline."""
     labels: dict[str, Text] = Field(default_factory=dict)
     """What a machine must carry, such as `{isa: avx2}`; empty matches every machine."""
     options: dict[str, Option] = Field(default_factory=dict)
     """Session options by the runtime's own names; `export` writes them beside the model."""
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> TargetDocument:
+        objection = scenario_objection(self.scenario or "", self.batch)
+        if objection:
+            raise said(objection)
+        return self
 
 
 class SpaceDocument(Document):

@@ -139,6 +139,7 @@ Sampler = Annotated[str, _word(words.SAMPLERS), _enum(words.SAMPLERS)]
 Precision = Annotated[Tier, _word(words.PRECISIONS, Tier), _enum(words.PRECISIONS)]
 RuntimeName = Annotated[str, _word(words.RUNTIMES), _enum(words.RUNTIMES)]
 Provider = Annotated[str, _word(words.PROVIDERS), _enum(words.PROVIDERS)]
+Scenario = Annotated[str, _word(words.SCENARIOS), _enum(words.SCENARIOS)]
 Splits = Annotated[str, _word(words.SPLITS), _enum(words.SPLITS)]
 
 

@@ -81,4 +81,4 @@ def _constraints(document: SpecDocument) -> Constraints:
 def _target(entry: object, folder: Path) -> Target:
     from qsearch.spec.document import TargetDocument
 
-    return to_target(entry) if isinstance(entry, TargetDocument) else find_target(str(entry), folder)
+    return to_target(entry, folder=folder) if isinstance(entry, TargetDocument) else find_target(str(entry), folder)

@@ -121,6 +121,8 @@ constraints:
 # Names (this-machine, cpu-2threads, cpu-4threads, openvino-1thread, or a file in targets/ beside this one),
 # or written out:
 #   - {{runtime: onnxruntime, provider: CPU, threads: 4, batch: 1, labels: {{isa: avx2}}}}
+# samples per second at a batch size, and a runtime of another environment:
+#   - {{batch: 8, scenario: offline, runtime: {{name: onnxruntime, python: other/bin/python}}}}
 targets: [this-machine]
 # Sizes of input axes to measure at; left out: the samples' own mix.
 # shapes: {{{axis}: [32, 128]}}

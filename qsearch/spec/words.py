@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.scenario import MEASURED, Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,29 @@ OBJECTIVES = Vocabulary("objective", ("latency", "drop", "size", "memory"), ("en
 SAMPLERS = Vocabulary("sampler", ("tpe", "nsga2", "random"), ("frontier", "nsga3", "gp", "grid"))
 PRECISIONS = Vocabulary("precision", ("quick", "screen"), ("final", "nightly"))
 RUNTIMES = Vocabulary("runtime", ("onnxruntime", "openvino"), ("tensorrt", "qnn", "torch"))
-PROVIDERS = Vocabulary("provider", ("CPU",), ("CUDA", "TensorRT", "QNN", "CoreML", "DirectML"))
+#: ONNX Runtime's own names, without their ending; which of them a build has, its machine says
+PROVIDERS = Vocabulary(
+    "provider",
+    (
+        "CPU",
+        "CUDA",
+        "Tensorrt",
+        "NvTensorRTRTX",
+        "MIGraphX",
+        "OpenVINO",
+        "Dnnl",
+        "Xnnpack",
+        "QNN",
+        "CoreML",
+        "Dml",
+        "VitisAI",
+        "Nnapi",
+        "WebGpu",
+        "CANN",
+        "Azure",
+    ),
+)
+SCENARIOS = Vocabulary("scenario", tuple(MEASURED), tuple(s for s in Scenario if s not in MEASURED))
 SPLITS = Vocabulary("way to split", ("auto",))
 #: the metrics of `qsearch.measure.metrics`, repeated here so that reading a spec needs no numpy; a test compares
 METRICS = Vocabulary(

@@ -1,4 +1,5 @@
-"""What every `Runtime` promises, over ONNX Runtime, OpenVINO and the in-memory twin."""
+"""What every `Runtime` promises, over ONNX Runtime, OpenVINO and the in-memory twin; and through a child, the real
+ones by the interpreter of an environment that holds nothing but the runtime and numpy."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,9 @@ from qsearch.contracts.target import Target
 from qsearch.measure.memory import MemoryModel, MemoryRuntime
 from qsearch.measure.ort import OnnxRuntime
 from qsearch.measure.ov import OpenVino
+from qsearch.measure.samples import write_samples
+from tests.environments import make_environment
+from workers.sitting import predict, read_outputs
 
 WEIGHT = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
 TARGET = Target(name="here")
@@ -251,6 +256,55 @@ def test_too_little_memory_is_said(runtime: Runtime, tmp_path: Path) -> None:
     with pytest.raises(WorkFailed) as caught:
         loaded.run({"size": np.array([2**18, 2**18], np.int64)})
     assert caught.value.cause is Cause.OUT_OF_MEMORY
+
+
+def test_the_cpu_is_among_its_providers(runtime: Runtime) -> None:
+    assert "CPU" in runtime.providers()
+    assert runtime.capabilities("CPU") == runtime.capabilities()
+
+
+def test_nothing_runs_elsewhere_on_the_cpu(runtime: Runtime, model: Path) -> None:
+    assert runtime.load(model, TARGET).facts() == {}
+
+
+def test_an_option_of_the_provider_that_cannot_be_honoured_is_refused_by_name(runtime: Runtime, model: Path) -> None:
+    with pytest.raises(Unsupported, match=r"target odd: .*provider.* option.*no_such"):
+        runtime.load(model, Target(name="odd", provider_options={"no_such": "1"}))
+
+
+@pytest.fixture(scope="module", params=list(REAL))
+def elsewhere(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Target:
+    """The runtime in an environment of its own."""
+    folder = tmp_path_factory.mktemp("elsewhere") / "venv"
+    return Target(name="other", runtime=request.param, python=make_environment(folder, ("numpy", request.param)))
+
+
+def test_elsewhere_it_gives_the_bits_that_it_gives_here(elsewhere: Target, model: Path) -> None:
+    x = np.random.default_rng(5).standard_normal((3, 8)).astype(np.float32)
+    write_samples(model.with_name("x.npz"), [{"x": x}], {}, [3])
+    keep_batch = load(model)
+    del keep_batch.graph.output[1]  # a single number has no batch axis, which predictions need
+    save(keep_batch, model)
+    found = predict(model, elsewhere, model.with_name("x.npz"), model.with_name("y.npz"), deadline_s=60)
+    here = REAL[elsewhere.runtime]().load(model, TARGET).run({"x": x})["y"]
+    np.testing.assert_array_equal(np.stack(read_outputs(found.outputs)["y"]), here)
+    assert found.circumstances.runtime == REAL[elsewhere.runtime]().version()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"options": {"session.no_such_thing": "1"}}, "session.no_such_thing"),
+        ({"provider_options": {"no_such": "1"}}, "no_such"),
+    ],
+)
+def test_elsewhere_what_cannot_be_honoured_is_refused_by_name(
+    elsewhere: Target, model: Path, change: dict, said: str
+) -> None:
+    write_samples(model.with_name("x.npz"), [{"x": np.ones((1, 8), np.float32)}], {}, [1])
+    with pytest.raises(WorkFailed, match=f"target other: .*{said}") as caught:
+        predict(model, replace(elsewhere, **change), model.with_name("x.npz"), model.with_name("y.npz"), deadline_s=60)
+    assert caught.value.cause is Cause.BAD_MODEL
 
 
 @pytest.mark.parametrize("runtime", list(REAL), indirect=True)

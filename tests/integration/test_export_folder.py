@@ -75,7 +75,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     write_classifier(out / "model.onnx", folder / "data.npz", count=8)
     with np.load(folder / "data.npz") as data:
         write_samples(folder / "samples.npz", [{"x": row[None]} for row in data["x"]], {}, [1] * 8)
-    _write_check(out / "model.onnx", target, folder / "samples.npz", out / "check.npz")
+    _write_check(out / "model.onnx", target, folder / "samples.npz", out / "check.npz", 60.0)
     session = {**settings_of(target), **target.options}
     seen = Verification(sha256="", size_bytes=1, measured=None, disagreements=(), session=session)
     exporting._describe(out, job, result, measurement, seen)

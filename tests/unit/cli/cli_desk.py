@@ -135,7 +135,7 @@ class MemoryDesk:
         self._ask(trial=trial)
         return records.shown()
 
-    def inspect(self, model: str) -> Inspection:
+    def inspect(self, model: str, *, target: str = "") -> Inspection:
         self._ask(model=model)
         return records.inspection()
 

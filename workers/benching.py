@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from qsearch.contracts.bench import BenchedArm, BenchOrder, BenchResult, EvalFailure
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import DataError, InputError, ModelError, WorkFailed
 from qsearch.contracts.measurement import Sitting, Tier
 from qsearch.contracts.meter import Arm
 from qsearch.contracts.task import Array, Feeds
-from qsearch.contracts.work import BenchedArm, BenchOrder, BenchResult, EvalFailure
 from qsearch.graph.signature import read_signature
 from qsearch.graph.yardstick import write_yardstick
 from qsearch.measure.latency import summarise

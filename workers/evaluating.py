@@ -13,10 +13,11 @@ from pathlib import Path
 
 import psutil
 
+from qsearch.contracts.bench import EvalFailure
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import InputError, ModelError, TaskError, Unsupported, WorkFailed
 from qsearch.contracts.measurement import Accuracy, Sitting
-from qsearch.contracts.work import EvalFailure, EvalOrder, EvalResult, Evaluated
+from qsearch.contracts.work import EvalOrder, EvalResult, Evaluated
 from qsearch.graph.signature import Signature, read_signature
 from qsearch.measure.latency import summarise
 from qsearch.quantize.assemble import Assembled, assemble

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from qsearch.contracts.bench import BenchResult
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.front import Best
 from qsearch.contracts.job import Constraints, DropLimit, Job, JobSpec, Lease
@@ -13,7 +14,7 @@ from qsearch.contracts.layer import Inspection, Layer
 from qsearch.contracts.measurement import Accuracy, Latency, Measurement, Tier
 from qsearch.contracts.trial import Result, Trial, TrialState
 from qsearch.contracts.verdict import Interval
-from qsearch.contracts.work import BenchResult, EvalResult, Verification
+from qsearch.contracts.work import EvalResult, Verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from qsearch.contracts.bench import BenchOrder, BenchResult
 from qsearch.contracts.errors import ModelError, UsageError
 from qsearch.contracts.job import JobSpec
 from qsearch.contracts.limits import Limits
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.target import Target
 from qsearch.contracts.views import BenchView
-from qsearch.contracts.work import BenchOrder, BenchResult, Materialized, MaterializeOrder, WorkKind
+from qsearch.contracts.work import Materialized, MaterializeOrder, WorkKind
 from qsearch.measure.protocol import plan_for
 from qsearch.service.noise import known_luck
 from qsearch.service.placing import where_for

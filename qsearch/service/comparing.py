@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from qsearch.contracts.bench import BenchOrder
 from qsearch.contracts.comparison import (
     AccuracyCompared,
     Basis,
@@ -22,7 +23,7 @@ from qsearch.contracts.measurement import Accuracy, Tier
 from qsearch.contracts.target import Target
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Verdict
-from qsearch.contracts.work import BenchOrder, FinalResult, Materialized, Prepared
+from qsearch.contracts.work import FinalResult, Materialized, Prepared
 from qsearch.measure.comparison import met, paired, through_fp32
 from qsearch.measure.latency import summarise
 from qsearch.service.benching import benched

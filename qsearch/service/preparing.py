@@ -13,14 +13,7 @@ from qsearch.contracts.errors import InputError, JobFailed, QSearchError, UsageE
 from qsearch.contracts.job import Job, JobSpec, ModelRef
 from qsearch.contracts.layer import Inspection
 from qsearch.contracts.target import Target
-from qsearch.contracts.work import (
-    InspectOrder,
-    Materialized,
-    MaterializeOrder,
-    Prepared,
-    PrepareOrder,
-    WorkKind,
-)
+from qsearch.contracts.work import InspectOrder, Materialized, MaterializeOrder, Prepared, PrepareOrder, WorkKind
 from qsearch.measure.reshape import match_axis
 from qsearch.search.space import Space
 from qsearch.service.workshop import Workshop

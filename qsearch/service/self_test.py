@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from qsearch.contracts.bench import BenchOrder, BenchResult
 from qsearch.contracts.errors import ModelError
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.measurement import Latency, Sitting, Tier
@@ -15,7 +16,7 @@ from qsearch.contracts.noise import NoiseFloor
 from qsearch.contracts.target import Target
 from qsearch.contracts.verdict import Verdict
 from qsearch.contracts.views import Check
-from qsearch.contracts.work import BenchOrder, BenchResult, WorkKind
+from qsearch.contracts.work import WorkKind
 from qsearch.service.noise import keep_noise, known_luck
 from qsearch.service.preparing import expect
 from qsearch.service.workplace import Workplace

@@ -19,13 +19,13 @@ import numpy as np
 import psutil
 
 from qsearch.cluster.local import LocalPool
+from qsearch.contracts.bench import BenchOrder
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.choices import AVAILABLE, Choice
 from qsearch.contracts.job import ModelRef
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.target import Target
 from qsearch.contracts.work import (
-    BenchOrder,
     EvalOrder,
     Materialized,
     MaterializeOrder,

@@ -12,11 +12,12 @@ import pytest
 
 from qsearch.cluster.local import LocalPool
 from qsearch.cluster.memory import IMAGINED, MemoryPool
+from qsearch.contracts.bench import BenchOrder, BenchResult
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import Unsupported, UsageError, WorkFailed
 from qsearch.contracts.pool import Pool
 from qsearch.contracts.target import Target
-from qsearch.contracts.work import BenchOrder, BenchResult, Outcome, Work
+from qsearch.contracts.work import Outcome, Work
 from workers.wire import WorkerOptions
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "workers"))

@@ -17,9 +17,10 @@ import psutil
 import pytest
 
 from qsearch.cluster.ray_pool import RayPool
+from qsearch.contracts.bench import BenchResult
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import Unreachable
-from qsearch.contracts.work import BenchResult, Outcome
+from qsearch.contracts.work import Outcome
 from workers.wire import WorkerOptions
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "workers"))

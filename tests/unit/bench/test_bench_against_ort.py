@@ -17,10 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 import report_records as records
 import report_records_models as model_records
 
+from qsearch.contracts.bench import EvalFailure
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.measurement import Block
 from qsearch.contracts.verdict import Verdict
-from qsearch.contracts.work import EvalFailure
 from qsearch.measure.samples import write_samples
 from tests.acceptance.conftest import write_classifier
 from tests.bench.against_ort import chosen

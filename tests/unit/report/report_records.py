@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from qsearch.contracts.bench import BenchResult
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.choices import Choice
@@ -28,7 +29,6 @@ from qsearch.contracts.views import (
     TargetMatch,
     TrialView,
 )
-from qsearch.contracts.work import BenchResult
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
 LAYERS = ("encoder.0", "encoder.1", "head")

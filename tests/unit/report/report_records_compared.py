@@ -7,6 +7,7 @@ from typing import Any
 
 import report_records as records
 
+from qsearch.contracts.bench import BenchedArm, BenchResult, EvalFailure
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.comparison import (
@@ -24,7 +25,6 @@ from qsearch.contracts.comparison import (
 )
 from qsearch.contracts.verdict import Interval, Verdict
 from qsearch.contracts.views import BenchView
-from qsearch.contracts.work import BenchedArm, BenchResult, EvalFailure
 
 
 def timings() -> BenchView:

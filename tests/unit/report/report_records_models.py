@@ -7,6 +7,7 @@ from typing import Any
 
 import report_records as records
 
+from qsearch.contracts.bench import EvalFailure
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.job import DropLimit
@@ -18,7 +19,7 @@ from qsearch.contracts.views import (
     LayerSeen,
     LayersView,
 )
-from qsearch.contracts.work import EvalFailure, EvalResult, Evaluated
+from qsearch.contracts.work import EvalResult, Evaluated
 
 
 def evaluated(speedup: float | None, drop: float, **operators: int) -> Evaluated:

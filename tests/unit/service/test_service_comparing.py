@@ -11,6 +11,7 @@ import pytest
 from driver_world import LAYERS, TARGET, World
 
 from qsearch.cluster.memory import IMAGINED, MemoryPool
+from qsearch.contracts.bench import BenchOrder, BenchResult
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.comparison import Basis, PairedTest
@@ -21,8 +22,6 @@ from qsearch.contracts.measurement import Accuracy, Block, Measurement, Sitting,
 from qsearch.contracts.target import Target
 from qsearch.contracts.verdict import Verdict
 from qsearch.contracts.work import (
-    BenchOrder,
-    BenchResult,
     EvalOrder,
     EvalResult,
     Evaluated,

@@ -13,10 +13,11 @@ import pytest
 from driver_world import TARGET, World
 
 from qsearch.cluster.memory import IMAGINED, MemoryPool
+from qsearch.contracts.bench import BenchOrder, BenchResult
 from qsearch.contracts.errors import ModelError
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.measurement import ArmRun, Block, Sitting, Tier
-from qsearch.contracts.work import BenchOrder, BenchResult, FinalOrder, Outcome, TrialOrder, Work
+from qsearch.contracts.work import FinalOrder, Outcome, TrialOrder, Work
 from qsearch.measure.latency import summarise
 from qsearch.service.driver import Driver
 from qsearch.service.noise import keep_noise, known_luck

@@ -10,13 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+from qsearch.contracts.bench import BenchOrder, BenchResult
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import DataError, ModelError, TaskError, Unsupported, WorkFailed
 from qsearch.contracts.machine import Circumstances
 from qsearch.contracts.measurement import Latency, Sitting, Tier
 from qsearch.contracts.target import Target
 from qsearch.contracts.verdict import Interval, Verdict
-from qsearch.contracts.work import BenchOrder, BenchResult, Work, WorkKind
+from qsearch.contracts.work import Work, WorkKind
 
 TARGET = Target(name="here")
 #: import path under which a worker finds this module

@@ -10,11 +10,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from qsearch.contracts.bench import BenchOrder, BenchResult
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import DataError, ModelError, Unsupported
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.target import Target
-from qsearch.contracts.work import BenchOrder, BenchResult, Outcome, Work, WorkKind
+from qsearch.contracts.work import Outcome, Work, WorkKind
 from qsearch.measure.samples import read_samples, write_samples
 from tests.acceptance.conftest import write_classifier
 from workers import evaluating

@@ -16,11 +16,12 @@ import psutil
 import pytest
 from pool_performer import HERE, piece, result
 
+from qsearch.contracts.bench import BenchResult
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import DataError, Unreachable, UsageError
 from qsearch.contracts.machine import Machine
 from qsearch.contracts.pool import Slot
-from qsearch.contracts.work import BenchResult, Outcome, Work, WorkKind
+from qsearch.contracts.work import Outcome, Work, WorkKind
 from workers.link import STARTS, WorkerLink
 from workers.tree import MARK, family
 from workers.wire import (

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qsearch.contracts.bench import BenchOrder
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import DataError
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.target import Target
-from qsearch.contracts.work import BenchOrder, Work, WorkKind
+from qsearch.contracts.work import Work, WorkKind
 from workers.npz_data import npz_arrays, npz_task
 from workers.worker import PERFORMER, serve
 

@@ -45,7 +45,8 @@ def bench(order: BenchOrder, scratch: Path, deadline_s: float) -> BenchResult:
         ModelError: fewer than two arms can be measured; says why for each.
         Unsupported: all of them together do not fit into this machine's memory, or inputs that cannot
             be made up.
-        WorkFailed: an arm failed in the sitting after it had been rehearsed.
+        WorkFailed: an arm failed in the sitting after it had been rehearsed, or too few can be measured
+            and all that fail do so for one cause.
     """
     models = [Path(m) for m in order.models] or [write_yardstick(scratch / "yardstick.onnx")] * 2
     samples = scratch / "bench.npz"
@@ -53,7 +54,12 @@ def bench(order: BenchOrder, scratch: Path, deadline_s: float) -> BenchResult:
     arms, failures = _rehearse_all(order, models, samples, scratch, deadline_s)
     if len(arms) < 2:
         words = "; ".join(f"{models[at].name}: {f.message}" for at, f in failures.items())
-        raise ModelError(f"{len(arms)} of {len(models)} arms can be measured, which leaves nothing to compare: {words}")
+        said = f"{len(arms)} of {len(models)} arms can be measured, which leaves nothing to compare: {words}"
+        # what hangs or asks for more memory than there is may be a sound model: it keeps its name
+        causes = {failure.cause for failure in failures.values()}
+        if len(causes) > 1 or Cause.BAD_MODEL in causes:
+            raise ModelError(said)
+        raise WorkFailed(causes.pop(), said)
     must_fit([arm.peak_rss_bytes for arm in arms.values()])
     sitting = _sat(arms, order)
     reference = int(sitting.reference)

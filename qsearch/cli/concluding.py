@@ -55,7 +55,14 @@ def _next_commands(status: JobStatus) -> None:
         note(f"Next: {typed(f'qsearch trials {job}')}")
         return
     several = len(status.bests) > 1
+    if status.unjudged:
+        note(f"Nothing quantized could be judged on {', '.join(status.unjudged)}: run it again on a quieter machine.")
+        note("Next:")
+        note(typed("  qsearch doctor"))
+        note(typed(f"  qsearch trials {job}"))
     for best in status.bests:
+        if best.target in status.unjudged:
+            continue
         pick, front = f"{job}/best", f"qsearch pareto {job} --plot -"
         if several:
             pick, front = f"{pick}:{best.target}", f"{front} --target {best.target}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from qsearch.cli.program import typed
+from qsearch.cli.program import shell_line
 
 if TYPE_CHECKING:
     from qsearch.cli.session import Session
@@ -45,4 +44,4 @@ def command_line(session: Session, *words: str) -> str:
     for name, value in session.flags.items():
         if value is not None and name != "color" and without_passwords(value) == value:
             flags += [f"--{name.replace('_', '-')}", value]
-    return typed(f"qsearch {shlex.join([*flags, *words])}")
+    return shell_line(*flags, *words)

@@ -10,7 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from qsearch.report.answer import Table
-from qsearch.report.escaping import visible
+from qsearch.report.escaping import visible, visible_lines
 
 _STYLES = {"pick": "bold green", "good": "green", "dim": "dim", "warning": "yellow", "problem": "red"}
 #: a column is never folded below this many characters
@@ -20,6 +20,8 @@ _NARROW = 20
 def rich_table(table: Table) -> RichTable:
     """A table of ours as a table of rich. Cells are text, never markup."""
     headed = any(table.columns)
+    # a fact may be told in several lines; a line of a list is one line
+    show = visible if headed else visible_lines
     drawn = RichTable(box=box.SIMPLE_HEAD if headed else None, show_header=headed, pad_edge=False, padding=(0, 1, 0, 0))
     for place, (name, width) in enumerate(zip(table.columns, _widths(table), strict=True)):
         drawn.add_column(
@@ -30,7 +32,7 @@ def rich_table(table: Table) -> RichTable:
             style="" if headed or place else "bold",
         )
     for line in table.lines:
-        drawn.add_row(*(Text(visible(cell)) for cell in line.cells), style=_STYLES.get(line.mark.value, ""))
+        drawn.add_row(*(Text(show(cell)) for cell in line.cells), style=_STYLES.get(line.mark.value, ""))
     return drawn
 
 
@@ -52,4 +54,9 @@ def needed_width(table: Table) -> int:
 
 def _widths(table: Table) -> list[int]:
     texts = [table.columns, *(line.cells for line in table.lines)]
-    return [max(cell_len(visible(text)) for text in column) for column in zip(*texts, strict=True)]
+    return [max(map(_width, column)) for column in zip(*texts, strict=True)]
+
+
+def _width(text: str) -> int:
+    """Of its longest line."""
+    return max((cell_len(visible(line)) for line in text.split("\n")), default=0)

@@ -10,7 +10,7 @@
 | 5    | the job failed or was cancelled; eval, bench: a file could not be measured               |
 | 6    | finished, but nothing meets the constraints; the best infeasible one is kept and printed |
 | 8    | the database, the cluster or the server is unreachable; doctor found a problem           |
-| 9    | inconclusive; compare --strict: the times were not told apart                            |
+| 9    | inconclusive: a job judged nothing; compare --strict: the times were not told apart      |
 | 124  | the time of --timeout was over; the job goes on                                          |
 | 130  | interrupted (143: terminated)                                                            |
 """
@@ -72,9 +72,15 @@ def code_of_best(best: Best) -> int:
 
 
 def code_of_job(status: JobStatus) -> int:
-    """What `run` and `resume` end with: the job's own end, then its worst answer."""
+    """What `run` and `resume` end with: the job's own end, then its worst answer.
+
+    NOTE: an fp32 that was taken for want of anything to compare it with is no answer: what was measured
+    was polluted, and a quieter machine may answer otherwise.
+    """
     if status.job.state.value in ("FAILED", "CANCELLED"):
         return JOB_FAILED
+    if status.unjudged:
+        return INCONCLUSIVE
     return max((code_of_best(best) for best in status.bests), default=OK)
 
 

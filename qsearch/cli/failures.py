@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from qsearch.cli import exit_codes
-from qsearch.cli.program import typed
+from qsearch.cli.program import typed_within
 
 if TYPE_CHECKING:
     from qsearch.contracts.errors import QSearchError
@@ -44,9 +44,9 @@ def _usage(error: typer.TyperException) -> list[str]:
     lines = [f"error: {message}"]
     option = getattr(error, "option_name", "")
     if option in _GLOBAL and "No such option" in message:
-        return [f"error: {option} goes before the command", f"qsearch {option} … COMMAND …"]
+        return [f"error: {option} goes before the command", typed_within(f"qsearch {option} … COMMAND …")]
     if context is not None:
-        lines.append(f"Help: {context.command_path} --help")
+        lines.append(typed_within(f"Help: {context.command_path} --help"))
     return lines
 
 
@@ -58,12 +58,12 @@ def _family(error: QSearchError, *, debug: bool) -> list[str]:
     if isinstance(error, WorkFailed) and error.tail:
         tail = [line for line in error.tail.splitlines() if line.strip()]
         lines += tail if debug else tail[-1:]
-    return [*lines, typed(error.hint)] if error.hint else lines
+    return [*lines, typed_within(error.hint)] if error.hint else lines
 
 
 def _bug(error: BaseException, *, debug: bool) -> list[str]:
     said = traceback.format_exception_only(error)[-1].strip()
-    more = "The traceback is above." if debug else "See the traceback with: qsearch --debug COMMAND …"
+    more = "The traceback is above." if debug else typed_within("See the traceback with: qsearch --debug COMMAND …")
     return [f"error: this is a bug of QSearch, not of your input: {said}", f"{more} Please report it with that."]
 
 

@@ -33,16 +33,17 @@ def head_stop(
 
     Their jobs are kept as they are; resume goes on with them."""
     from qsearch.cli.output import answer
-    from qsearch.report.submissions import heads_answer
+    from qsearch.report.submissions import ended_answer
 
     chosen = chosen_form(form, as_json)
     session = session_of(context)
     with session.desk() as desk:
         head = desk.head()
-        if head is not None and (head.drivers or not head.answers):
+        asks = head is not None and (head.drivers or head.handing_in or not head.answers)
+        if head is not None and asks:
             must_be_sure(_question(head), command_line(session, "head", "stop", "-y"), yes=yes)
-        ended = desk.end_head()
-    answer(session, heads_answer(ended), chosen)
+        ended = desk.end_head(cut_off=bool(yes or asks))
+    answer(session, ended_answer(ended), chosen)
 
 
 def head_keep(
@@ -58,4 +59,6 @@ def head_keep(
 def _question(head: HeadView) -> str:
     if not head.answers:
         return "The Ray head does not answer; what runs on it is not known. End it, and all that runs there?"
+    if not head.drivers:
+        return "A job is just being handed in to the Ray head. End it all the same?"
     return f"End the Ray head with {len(head.drivers)} running ({', '.join(head.drivers)})?"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def jobs(
     context: typer.Context,
-    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=1_000_000, help="How many, newest first.")] = 20,
     state: Annotated[
         list[str] | None, typer.Option("--state", metavar="STATE", help="Only this state: DONE, …; may be repeated.")
     ] = None,

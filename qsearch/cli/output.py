@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,9 +15,11 @@ if TYPE_CHECKING:
 
     from qsearch.cli.options import Form
     from qsearch.cli.session import Session
+    from qsearch.contracts.errors import QSearchError
     from qsearch.report.answer import Answer, Table
 
-#: width of a table that nobody looks at in a terminal
+#: width of a table that nobody looks at in a terminal. COLUMNS is not asked there: it tells of the
+#: terminal the command was typed in, and who reads the file or the pipe wants one line for each row
 _WIDE = 240
 
 
@@ -55,6 +59,21 @@ def print_text(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError as error:
         raise ReaderGone from error
+    except OSError as error:
+        with suppress(OSError):
+            # what is left in the buffer would fail once more when the process ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise unwritable(error) from error
+
+
+def unwritable(error: OSError) -> QSearchError:
+    """What it means to the user that stdout takes nothing: its disk is full, for example."""
+    from qsearch.contracts.errors import Unreachable
+
+    return Unreachable(
+        f"the answer cannot be written to standard output: {error.strerror}",
+        "Lead it to another place; what was asked for is done.",
+    )
 
 
 def tables_text(session: Session, tables: Sequence[Table], stream: IO[str]) -> str:

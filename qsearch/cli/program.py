@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import sys
 from pathlib import Path
 
+from qsearch.cli.journey import JOURNEY
+
 _NAME = "qsearch"
+#: our name before one of our commands, or alone, in the middle of a sentence
+_COMMAND = re.compile(rf"(?<![\w/.-]){_NAME}(?= (?:{'|'.join(n for names in JOURNEY.values() for n in names)}|--)|$)")
 
 
 def typed(command: str) -> str:
@@ -21,6 +26,16 @@ def typed(command: str) -> str:
     if words != _NAME and not words.startswith(f"{_NAME} "):
         return command
     return command[: len(command) - len(words)] + _program() + words[len(_NAME) :]
+
+
+def shell_line(*words: str) -> str:
+    """A command of ours with these arguments, each quoted where a shell would split or expand it."""
+    return typed(f"{_NAME} {shlex.join(words)}")
+
+
+def typed_within(text: str) -> str:
+    """A sentence in which every command of ours is ready to be typed."""
+    return _COMMAND.sub(lambda found: _program(), text)
 
 
 def _program() -> str:

@@ -15,8 +15,10 @@ def query(
     sql: Annotated[
         str, typer.Argument(metavar="[SQL]", help="One SELECT; without it the views are listed.", show_default=False)
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows at most.")] = 1000,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds the statement may take.")] = 10.0,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000_000_000, help="Rows at most.")] = 1000,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.001, max=86400.0, help="Seconds the statement may take.")
+    ] = 10.0,
     form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -23,7 +23,7 @@ from qsearch.cli.options import (
     chosen_choices,
     chosen_form,
 )
-from qsearch.cli.program import typed
+from qsearch.cli.program import shell_line
 from qsearch.cli.session import note, session_of
 
 
@@ -61,7 +61,7 @@ def init(
     from qsearch.cli.output import print_lines
 
     print_lines([str(written)])
-    note(f"Next: {typed(f'qsearch plan {written}')}")
+    note(f"Next: {shell_line('plan', str(written))}")
 
 
 def validate(

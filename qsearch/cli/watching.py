@@ -69,33 +69,33 @@ class LiveTable:
         self._live = live
 
     def __call__(self, progress: Progress) -> None:
-        self._live.update(live_view(progress))
+        self._live.update(live_view(progress, self._live.console.width))
 
 
-def live_view(progress: Progress) -> RenderableType:
-    """Job, bar, trials by state, time to go, and the best so far per target."""
+def live_view(progress: Progress, width: int = 120) -> RenderableType:
+    """Job, bar, trials by state, time to go, and the best so far per target; for so many columns."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
-    from qsearch.cli.drawing import rich_table
+    from qsearch.cli.drawing import rich_table, roomy
     from qsearch.report.escaping import visible
     from qsearch.report.numbers import duration
     from qsearch.report.progress import ended_trials, leaders_table, states_text
 
     done = ended_trials(progress)
-    head = Table.grid(padding=(0, 2))
-    head.add_row(
-        Text(visible(f"{progress.job.name} ({progress.job.id})"), style="bold"),
-        Text(progress.job.state.value),
-        ProgressBar(total=max(progress.budget, 1), completed=done, width=30),
+    name = Text(visible(f"{progress.job.name} ({progress.job.id})  "), style="bold")
+    how_far = Table.grid(padding=(0, 2))
+    how_far.add_row(
+        ProgressBar(total=max(progress.budget, 1), completed=done, width=min(30, max(5, width - 45))),
         Text(f"{done}/{progress.budget}"),
         Text(f"{duration(progress.elapsed_s)} gone, {duration(progress.eta_s)} to go"),
     )
-    parts: list[RenderableType] = [head, Text(f"trials: {states_text(progress)}")]
+    parts: list[RenderableType] = [name.append(progress.job.state.value, style="not bold"), how_far]
+    parts.append(Text(f"trials: {states_text(progress)}"))
     if progress.leaders:
-        parts.append(rich_table(leaders_table(progress)))
+        parts.append(rich_table(roomy(leaders_table(progress), width)))
     if progress.doing:
         parts.append(Text(visible(progress.doing), style="dim"))
     return Group(*parts)

@@ -45,6 +45,14 @@ def is_locked(file: Path) -> bool:
         return not got
 
 
+def is_shared(file: Path) -> bool:
+    """Whether some process holds the file's lock, alone or with others."""
+    if not file.exists():
+        return False
+    with locked(file) as got:
+        return not got
+
+
 def _try(descriptor: int, how: int) -> bool:
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)

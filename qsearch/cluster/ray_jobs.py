@@ -197,6 +197,11 @@ def _translated(address: str) -> Iterator[None]:
     foreign = (requests.RequestException, ray.exceptions.RayError, RayStateApiException)
     try:
         yield
+    except (ConnectionError, requests.ConnectionError, requests.Timeout) as error:
+        raise Unreachable(
+            f"no Ray job server answers at {address}: the connection could not be made, or broke off",
+            "Look whether that cluster still lives; the local one: qsearch head show",
+        ) from error
     except (OSError, RuntimeError, ValueError, *foreign) as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise Unreachable(

@@ -48,7 +48,9 @@ class Desk(Protocol):
         """Write a runnable, commented spec for a person's own model (or a packaged example)."""
         ...
 
-    def validate(self, spec: Path) -> JobSpec: ...
+    def validate(self, spec: Path) -> JobSpec:
+        """The spec, resolved. Raises InputError, also for a model that cannot be read."""
+        ...
 
     def plan(self, spec: Path, overrides: Overrides) -> Plan: ...
 
@@ -57,7 +59,11 @@ class Desk(Protocol):
         ...
 
     def resume(self, job: str, overrides: Overrides, watch: Watcher) -> JobStatus:
-        """Drive an unfinished job on from what the database holds."""
+        """Drive an unfinished job on from what the database holds.
+
+        Raises:
+            UsageError: the job is DONE, or somebody drives it.
+        """
         ...
 
     def submit(self, spec: Path, overrides: Overrides, watch: Watcher, *, patience_s: float) -> Submission:
@@ -73,9 +79,8 @@ class Desk(Protocol):
 
         Raises:
             TimedOut: not ended after `timeout_s` seconds; the job goes on.
-            JobFailed: its driver has died; names the way on.
+            JobFailed: the job is FAILED, with its driver's words; or its driver has died. Names the way on.
             Interrupted: Ctrl-C; the job goes on.
-            QSearchError: the job is FAILED, for this reason.
         """
         ...
 
@@ -101,8 +106,17 @@ class Desk(Protocol):
         """The local Ray head of this database, also one that does not answer; None when none lives."""
         ...
 
-    def end_head(self) -> HeadView | None:
-        """End the local Ray head and the drivers on it; what it was, None when none lived."""
+    def end_head(self, *, cut_off: bool) -> HeadView | None:
+        """End the local Ray head and the drivers on it; what it was, None when none lived.
+
+        Args:
+            cut_off: whatever runs there, and whoever is handing in a job just now. Without it
+                nobody may be.
+
+        Raises:
+            UsageError: without `cut_off`, while a job is being handed in or a driver is there.
+            Unreachable: it does not end; without `cut_off`, it does not say which drivers it has.
+        """
         ...
 
     def jobs(self, *, limit: int, states: Sequence[JobState]) -> Sequence[Job]: ...
@@ -121,7 +135,11 @@ class Desk(Protocol):
         ...
 
     def layers(self, job: str, target: str) -> LayersView:
-        """Layers, their sensitivity seen so far and the graphs that ran; at any state of the job."""
+        """Layers, their sensitivity seen so far and the graphs that ran; at any state of the job.
+
+        Raises:
+            NotFound: the job has ended, and never knew its layers.
+        """
         ...
 
     def best(self, job: str, query: BestQuery) -> Best: ...

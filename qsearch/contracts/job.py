@@ -192,6 +192,12 @@ class Lease:
     until: datetime
 
 
+def holder_text(holder: str) -> str:
+    """Who holds a lease, for people: `HOST, process 4711`; a holder of another form as it calls itself."""
+    parts = holder.split("/")
+    return f"{parts[0]}, process {parts[2]}" if len(parts) == 4 else holder
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobEvent:
     """Something that happened to a job, kept in order."""

@@ -71,6 +71,8 @@ class JobStatus:
     notes: tuple[str, ...] = ()
     #: who drives it now; None while nobody does
     lease: Lease | None = None
+    #: targets of a DONE job on which every quantized trial that finished has no number to be judged by
+    unjudged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,8 @@ class HeadView:
     drivers: tuple[str, ...] = ()
     #: False: it lives and did not say which drivers it has; there may be some
     answers: bool = True
+    #: whether somebody is handing in a job just now, whose driver is not among these yet
+    handing_in: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

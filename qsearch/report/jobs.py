@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qsearch.contracts.job import Job, JobState, ModelRef
+from qsearch.contracts.job import Job, JobState, ModelRef, holder_text
 from qsearch.contracts.views import JobStatus, Progress
 from qsearch.report.answer import Answer, Line, Mark, Row, Table, facts
 from qsearch.report.bests import best_document, best_table
@@ -46,7 +46,7 @@ def jobs_answer(jobs: Sequence[Job]) -> Answer:
                 moment(job.created) or "",
                 count(job.spec.search.trials, "trial"),
                 ", ".join(target.name for target in job.spec.targets),
-                job.message,
+                job.message.partition("\n")[0],
             ),
             mark=_MARKS.get(job.state, Mark.NONE),
         )
@@ -97,10 +97,7 @@ def _driver(status: JobStatus) -> str:
     lease = status.lease
     if lease is None:
         return "" if status.job.state.ended else "nobody"
-    parts = lease.holder.split("/")
-    # HOST/BOOT/PID/START; any other holder is told as it calls itself
-    who = f"{parts[0]}, process {parts[2]}" if len(parts) == 4 else lease.holder
-    return f"{who}, until {moment(lease.until)} (epoch {lease.epoch})"
+    return f"{holder_text(lease.holder)}, until {moment(lease.until)} (epoch {lease.epoch})"
 
 
 def _leader(leader: tuple[str, str, float, float, float, float]) -> dict[str, object]:

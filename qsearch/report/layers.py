@@ -158,11 +158,13 @@ def _drop(found: Interval) -> str:
 def _reading(view: LayersView, told: bool) -> tuple[str, ...]:
     if not told:
         return ()
-    return (
+    how = (
         f"Estimated from {count(view.trials, 'trial')}, fp32 left out; 95 % intervals, and in how many of the trials "
-        "the layer had the choice.",
-        f"{_UNTOLD}: the trials do not separate it from what other layers had at the same time.",
+        "the layer had the choice."
     )
+    if all(effect.drop for effect in _effects(view) if effect.trials):
+        return (how,)
+    return (how, f"{_UNTOLD}: the trials do not separate it from what other layers had at the same time.")
 
 
 def _graphs_table(view: LayersView) -> Table:

@@ -122,10 +122,15 @@ def _plan_table(plan: Plan) -> Table:
         *spec_facts(plan.spec),
         ("layers", f"{len(seen.layers)} with {large(sum(layer.parameters for layer in seen.layers))} parameters"),
         ("size", f"{size(seen.size_bytes)} in fp32, smallest reachable {size(seen.smallest_bytes)}"),
-        ("space", f"about 10^{plan.space_log10:.1f} candidates"),
+        ("space", _space(plan.space_log10)),
         ("estimated", ", ".join(f"{part} {duration(value)}" for part, value in plan.estimate_s.items())),
     ]
     return facts(f"plan of {plan.spec.name}; nothing was started", pairs, notes=plan.remarks)
+
+
+def _space(log10: float) -> str:
+    """`64 candidates`; from a million on `about 10^7.2 candidates`."""
+    return count(round(10**log10), "candidate") if log10 < 6 else f"about 10^{log10:.1f} candidates"
 
 
 def _targets_table(plan: Plan) -> Table:

@@ -35,6 +35,9 @@ def check_plot(file: Path, *, force: bool) -> None:
         raise Unsupported(f"--plot {file}: {SUFFIXES[suffix]} is not installed", install_hint("plots"))
     with _writing(file):
         taken, homeless = file.is_dir() or (file.exists() and not force), not file.parent.is_dir()
+        device = (file.exists() and not (file.is_file() or file.is_dir())) or file.parent.resolve() == Path("/dev")
+    if device:
+        raise UsageError(f"--plot {file}: expected a place for a file, found devices", "Choose another folder.")
     if taken:
         raise UsageError(
             f"{file} exists and is not overwritten", "Choose another name, or give --force to overwrite a file."

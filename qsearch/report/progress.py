@@ -9,11 +9,12 @@ from qsearch.report.numbers import duration, percent, speedup
 
 #: in the order a reader wants them
 _ORDER = (TrialState.DONE, TrialState.RUNNING, TrialState.QUEUED, TrialState.FAILED, TrialState.CANCELLED)
-_ENDED = (TrialState.DONE, TrialState.FAILED, TrialState.CANCELLED)
+#: a cancelled trial gives its place in the budget back
+_ENDED = (TrialState.DONE, TrialState.FAILED)
 
 
 def ended_trials(progress: Progress) -> int:
-    """Trials that will not run again, whatever became of them."""
+    """Trials that used up a place of the budget, whatever became of them."""
     return sum(progress.trials.get(state, 0) for state in _ENDED)
 
 
@@ -38,7 +39,8 @@ def progress_line(progress: Progress) -> str:
         f"{target}: {trial} {speedup(value, low, high)} drop {percent(drop)}"
         for target, trial, value, low, high, drop in progress.leaders
     ]
-    if progress.doing:
+    # of a job that has ended it is why, which the error or the answer after this line says
+    if progress.doing and not progress.job.state.ended:
         parts.append(progress.doing)
     return " | ".join(parts)
 
@@ -50,4 +52,4 @@ def leaders_table(progress: Progress) -> Table:
         for target, trial, value, low, high, drop in progress.leaders
     )
     columns = ("target", "best so far", "speed-up", "drop (search)")
-    return Table(columns=columns, lines=lines, right=frozenset(columns[2:]))
+    return Table(columns=columns, lines=lines, right=frozenset(columns[2:]), spare=(columns[3], columns[0]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qsearch.contracts.views import HeadView, Submission
 from qsearch.report.answer import Answer, Row, facts, listing
 from qsearch.report.numbers import moment
@@ -32,7 +34,18 @@ def submission_answer(submission: Submission) -> Answer:
 
 def heads_answer(head: HeadView | None) -> Answer:
     """The local head, or none."""
-    return listing("heads", "head", [] if head is None else [_row(head)])
+    rows = [] if head is None else [_row(head)]
+    return listing("heads", "head", rows, title="" if rows else "no local Ray head lives for this database")
+
+
+def ended_answer(head: HeadView | None) -> Answer:
+    """The local head that was ended, as it was; or that there was none."""
+    said = heads_answer(head)
+    if head is None:
+        return said
+    ran = f", and the drivers on it: {', '.join(head.drivers)}" if head.drivers else ""
+    told = facts(f"the Ray head of process {head.pid} has ended{ran}", [("was on", head.address)])
+    return replace(said, tables=(told,))
 
 
 def _row(head: HeadView) -> Row:
@@ -44,4 +57,5 @@ def _row(head: HeadView) -> Row:
         "idle_s": head.idle_s,
         "drivers": ",".join(head.drivers) if head.answers else None,
         "answers": head.answers,
+        "handing_in": head.handing_in,
     }

@@ -23,6 +23,7 @@ from qsearch.service.starting import HERE
 from qsearch.service.workplace import Workplace
 from qsearch.spec.loading import load_spec
 from qsearch.spec.targets import find_target
+from qsearch.spec.units import MAX_COUNT
 from workers.slot_lock import LOCK_WAIT_S
 from workers.splits import split_file
 
@@ -188,6 +189,6 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
         found = tuple(int(s) for s in sizes.split(","))
     except ValueError:
         found = ()
-    if not equals or not found or min(found) < 1:
-        raise UsageError(f"{text!r} is no shape", "Write AXIS=SIZE[,SIZE...], for example sequence=32,128")
+    if not equals or not found or not 1 <= min(found) <= max(found) <= MAX_COUNT:
+        raise UsageError(f"{text[:40]!r} is no shape", "Write AXIS=SIZE[,SIZE...], for example sequence=32,128")
     return axis, found

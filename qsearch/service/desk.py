@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
@@ -77,10 +78,9 @@ class LocalDesk:
     def validate(self, spec: Path) -> JobSpec:
         """See `Desk.validate`."""
         from qsearch.spec.loading import load_spec
-        from qsearch.spec.model_file import resolve_model
 
         found, _ = load_spec(spec)
-        resolve_model(found.model)
+        _check_model(found)
         if any(target.python for target in found.targets):
             from workers.interpreters import probed
 
@@ -99,18 +99,23 @@ class LocalDesk:
 
     def run(self, spec: Path, overrides: Overrides, watch: Watch) -> JobStatus:
         """See `Desk.run`."""
+        from qsearch.service.preparing import inspect_model
         from qsearch.spec.loading import load_spec
 
         found, source = load_spec(spec, overrides)
         # the pool first: one that is mistyped or does not answer must not leave a job behind
         with self._place(overrides.pool, overrides.record) as place:
+            inspect_model(place.workshop(), "run", found)
             return self._drive(place, self._ledger.create_job(found, source, self._owner), watch)
 
     def resume(self, job: str, overrides: Overrides, watch: Watch) -> JobStatus:
         """See `Desk.resume`."""
+        from qsearch.service.watching import must_be_free
+
         found = self._ledger.job(job, self._owner)
         if found.state is JobState.DONE:
             raise UsageError(f"job {found.id} is DONE; there is nothing to resume", f"qsearch pareto {found.id}")
+        must_be_free(self._ledger, found)
         with self._place(overrides.pool, overrides.record) as place:
             return self._drive(place, found, watch)
 
@@ -118,10 +123,9 @@ class LocalDesk:
         """See `Desk.submit`."""
         from qsearch.service.submitting import Submitter
         from qsearch.spec.loading import load_spec
-        from qsearch.spec.model_file import resolve_model
 
         found, source = load_spec(spec, overrides)
-        resolve_model(found.model)
+        _check_model(found)
         return Submitter(self._settings, self._ledger).submit(found, source, self._owner, watch, patience_s)
 
     def watch(self, job: str, watch: Watch, *, timeout_s: float | None) -> JobStatus:
@@ -166,11 +170,11 @@ class LocalDesk:
 
         return present_head(self._ledger.uuid)
 
-    def end_head(self) -> HeadView | None:
+    def end_head(self, *, cut_off: bool) -> HeadView | None:
         """See `Desk.end_head`."""
         from qsearch.service.heading import end_present_head
 
-        return end_present_head(self._ledger.uuid)
+        return end_present_head(self._ledger.uuid, cut_off=cut_off)
 
     # looking
     def jobs(self, *, limit: int, states: Sequence[JobState]) -> Sequence[Job]:
@@ -349,6 +353,18 @@ class LocalDesk:
             interrupted.hint = interrupted.hint or f"qsearch resume {job.id}"
             raise
         return self.status(job.id)
+
+
+def _check_model(spec: JobSpec) -> None:
+    """Look at a spec's model on this machine, without a database. Raises InputError, see `inspect_model`."""
+    from qsearch.cluster.pools import open_pool
+    from qsearch.service.preparing import inspect_model
+    from qsearch.service.workshop import Workshop
+
+    with tempfile.TemporaryDirectory(prefix="qsearch-look-") as made:
+        scratch = Path(made)
+        with closing(open_pool("local", scratch=scratch, ray_address="")) as pool:
+            inspect_model(Workshop(pool, scratch), "look", spec)
 
 
 def _user() -> str:

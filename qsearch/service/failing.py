@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qsearch.contracts import errors
-from qsearch.contracts.errors import JobFailed, QSearchError, SpecError, WorkFailed
+from qsearch.contracts.errors import JobFailed, QSearchError
 from qsearch.contracts.job import Job
 from qsearch.contracts.ledger import Ledger
 
@@ -21,20 +20,12 @@ def and_resume(hint: str, job: str) -> str:
     return hint if "qsearch resume" in hint else f"{hint} Then: qsearch resume {job}".strip()
 
 
-def failure_of(ledger: Ledger, job: Job) -> QSearchError:
-    """The error with which the last driver of a FAILED job ended.
+def failure_of(ledger: Ledger, job: Job) -> JobFailed:
+    """What the last driver of a FAILED job said when it ended.
 
-    A kind that is not of the family (a bug, or of another version) is a JobFailed with the job's words.
+    NOTE: always JobFailed, whatever ended the driver: to whoever looks on, a job was started and failed.
+    Only the command that refuses an input itself can say that nothing was started.
     """
     told = [event.data for event in ledger.events(job.id) if event.kind == "error" and event.epoch == job.epoch]
-    if not told:
-        return JobFailed(f"job {job.id} failed: {job.message}", f"qsearch resume {job.id}")
-    return _kind(str(told[-1].get("kind")))(str(told[-1].get("message") or job.message), str(told[-1].get("hint", "")))
-
-
-def _kind(name: str) -> type[QSearchError]:
-    found = getattr(errors, name, None)
-    # two of the family take more than words, and are no end of a driver
-    if isinstance(found, type) and issubclass(found, QSearchError) and not issubclass(found, SpecError | WorkFailed):
-        return found
-    return JobFailed
+    message, hint = (str(told[-1].get(key) or "") for key in ("message", "hint")) if told else ("", "")
+    return JobFailed(f"job {job.id} failed: {message or job.message}", and_resume(hint, job.id))

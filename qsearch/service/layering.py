@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from qsearch.contracts.choices import Choice
+from qsearch.contracts.errors import NotFound
 from qsearch.contracts.front import FrontEntry
 from qsearch.contracts.job import Job, SpaceSpec
 from qsearch.contracts.layer import Layer
@@ -16,13 +17,21 @@ from qsearch.search.space import Space
 
 
 def layers_view(ledger: Ledger, job: Job, target: str) -> LayersView:
-    """Layers in graph order with what the finished trials tell, and the graphs that ran."""
+    """Layers in graph order with what the finished trials tell, and the graphs that ran.
+
+    Raises:
+        NotFound: the job has ended, and never knew its layers.
+    """
     # Each is read before what it is made of: a running job writes in the other direction.
     entries = ledger.front(job.id, target)
     best = ledger.best(job.id, target)
     history = ledger.history(job.id, target)
     prepared = ledger.prepared(job.id, target)
     layers = prepared[1].layers if prepared else tuple(ledger.layers(job.id))
+    if not layers and job.state.ended:
+        raise NotFound(
+            f"job {job.id} is {job.state} and never came to know the layers of its model", f"qsearch status {job.id}"
+        )
     # an unprepared model has no layers, which a pin would take for a mistake
     space = Space.of(layers, job.spec.space if layers else SpaceSpec())
     results = {result.trial.number: result for result in history}

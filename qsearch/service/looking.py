@@ -13,9 +13,10 @@ from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.trial import Trial, TrialState
 from qsearch.contracts.views import BestQuery, FrontRow, JobStatus, Progress, TrialView
+from qsearch.search.objectives import is_usable
 from qsearch.search.pick import pick
 from qsearch.search.proposing import make_proposer
-from qsearch.search.space import Space
+from qsearch.search.space import Space, is_fp32
 from qsearch.service.answers import front_view
 from qsearch.service.holder import is_dead
 from qsearch.service.racing import racing_note
@@ -40,6 +41,9 @@ def status(ledger: Ledger, job: Job) -> JobStatus:
         seconds=_seconds(ledger, job),
         notes=_notes(ledger, job),
         lease=ledger.leased(job.id),
+        unjudged=tuple(
+            t.name for t in job.spec.targets if job.state is JobState.DONE and _unjudged(ledger, job, t.name)
+        ),
     )
 
 
@@ -54,7 +58,7 @@ def progress_of(ledger: Ledger, job: Job) -> Progress:
         trials=counts,
         budget=job.spec.search.trials,
         elapsed_s=(ended - job.created).total_seconds(),
-        eta_s=_eta(job, counts),
+        eta_s=_eta(job, counts) if _is_alive(ledger, job) else None,
         doing=_doing(ledger, job, found),
         leaders=tuple(
             (b.target, b.trial, b.speedup.value, b.speedup.low, b.speedup.high, b.drop_search.value)
@@ -129,6 +133,16 @@ def limits(constraints: Constraints, query: BestQuery) -> Constraints:
 def _bests(ledger: Ledger, job: Job) -> tuple[Best, ...]:
     found = (ledger.best(job.id, target.name) for target in job.spec.targets)
     return tuple(best for best in found if best is not None)
+
+
+def _unjudged(ledger: Ledger, job: Job, target: str) -> bool:
+    quantized = [r for r in ledger.history(job.id, target) if not is_fp32(r.trial.candidate)]
+    return bool(quantized) and not any(is_usable(result) for result in quantized)
+
+
+def _is_alive(ledger: Ledger, job: Job) -> bool:
+    lease = ledger.leased(job.id)
+    return lease is not None and not is_dead(lease.holder)
 
 
 def _eta(job: Job, counts: Mapping[TrialState, int]) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from qsearch.contracts.choices import QUANTIZER, Choice
+from qsearch.contracts.choices import QUANTIZER
 from qsearch.contracts.codec import digest_of, from_data, to_data
 from qsearch.contracts.errors import InputError, JobFailed, QSearchError, UsageError
 from qsearch.contracts.job import Job, JobSpec, ModelRef
@@ -61,26 +61,8 @@ class Preparer:
         self._artifacts = artifacts
 
     def inspect(self, key: str, spec: JobSpec) -> tuple[Inspection, Space]:
-        """Read the model, and refuse at once what can never be met.
-
-        Raises:
-            InputError: no weighted layer, a pin or a shape that matches nothing, a size below the smallest reachable.
-        """
-        inspection = self._inspection(key, model_path(spec), spec.targets[0], spec.space.choices)
-        space = Space.of(inspection.layers, spec.space)
-        inputs = {t.name: (t.dtype, t.shape) for t in inspection.inputs}
-        for axis in spec.shapes:
-            try:
-                match_axis(axis, inputs)
-            except UsageError as error:
-                raise InputError(error.message, error.hint) from error
-        limit, smallest = spec.constraints.size_bytes, space.smallest(inspection)
-        if limit is not None and limit < smallest:
-            raise InputError(
-                f"no candidate can be {format_size(limit)} or smaller: smallest reachable {format_size(smallest)}",
-                "Raise constraints.size, or allow smaller choices in space.choices.",
-            )
-        return inspection, space
+        """See `inspect_model`."""
+        return inspect_model(self._workshop, key, spec)
 
     def make_ready(self, job: Job, target: Target, inspection: Inspection, where: Where) -> Ready:
         """Everything a trial on this target needs; from the artifact store where it is there already.
@@ -129,12 +111,6 @@ class Preparer:
             target=target, materialized=materialized, prepared=prepared, splits=splits, folder=folder, space=space
         )
 
-    def _inspection(self, key: str, model: ModelRef, target: Target, choices: tuple[Choice, ...]) -> Inspection:
-        order = InspectOrder(model=model, target=target, choices=choices)
-        result, scratch = self._workshop.do(WorkKind.INSPECT, f"{key}/inspect", order, target, INSPECT_DEADLINE_S)
-        shutil.rmtree(scratch, ignore_errors=True)
-        return expect(result, Inspection)
-
     def _splits(self, job: Job, inspection: Inspection) -> tuple[Materialized, Path]:
         batches = tuple(sorted({t.batch for t in job.spec.targets}))
         key = digest_of({"job": job.id, "model": inspection.digest, "batches": batches})
@@ -160,6 +136,37 @@ class Preparer:
             raise JobFailed("the splits are not in the artifact store although they were just kept")
         artifact, folder = found
         return from_data(Materialized, dict(artifact.facts)), folder
+
+
+def inspect_model(workshop: Workshop, key: str, spec: JobSpec) -> tuple[Inspection, Space]:
+    """Read a spec's model, and refuse at once what can never be met. Writes nothing that stays.
+
+    NOTE: whoever is about to make a job asks this first, so that a model nobody can use leaves no job
+    behind; its driver asks again, because the file may have changed when its turn comes.
+
+    Raises:
+        InputError: no model, no weighted layer, a pin or a shape that matches nothing, a size below the
+            smallest reachable.
+    """
+    target = spec.targets[0]
+    order = InspectOrder(model=model_path(spec), target=target, choices=spec.space.choices)
+    result, scratch = workshop.do(WorkKind.INSPECT, f"{key}/inspect", order, target, INSPECT_DEADLINE_S)
+    shutil.rmtree(scratch, ignore_errors=True)
+    inspection = expect(result, Inspection)
+    space = Space.of(inspection.layers, spec.space)
+    inputs = {t.name: (t.dtype, t.shape) for t in inspection.inputs}
+    for axis in spec.shapes:
+        try:
+            match_axis(axis, inputs)
+        except UsageError as error:
+            raise InputError(error.message, error.hint) from error
+    limit, smallest = spec.constraints.size_bytes, space.smallest(inspection)
+    if limit is not None and limit < smallest:
+        raise InputError(
+            f"no candidate can be {format_size(limit)} or smaller: smallest reachable {format_size(smallest)}",
+            "Raise constraints.size, or allow smaller choices in space.choices.",
+        )
+    return inspection, space
 
 
 def model_path(spec: JobSpec) -> ModelRef:

@@ -8,7 +8,9 @@ from qsearch.contracts.errors import NotFound, UsageError
 from qsearch.contracts.job import Job
 from qsearch.contracts.ledger import Ledger
 
-_FRONT = re.compile(r"front\[(\d+)\]")
+_FRONT = re.compile(r"front\[(\d{1,9})\]", re.ASCII)
+#: of the number of a trial; no job has as many
+_DIGITS = 9
 
 
 def target_of(job: Job, name: str) -> str:
@@ -39,7 +41,9 @@ def find_trial(ledger: Ledger, reference: str, owner: str) -> tuple[Job, int]:
     if not slash or not what:
         raise UsageError(f"{reference!r} names no trial", "Write JOB/42, JOB/best or JOB/front[2]; JOB may be @last.")
     job = ledger.job(name, owner)
-    if what.isdigit():
+    if what.isascii() and what.isdigit():
+        if len(what) > _DIGITS:
+            raise NotFound(f"job {job.id} has no trial {what[:20]}…", f"qsearch trials {job.id}")
         return job, ledger.trial(job.id, int(what)).number
     kind, _, target = what.partition(":")
     if not target and len(job.spec.targets) > 1 and (kind == "best" or _FRONT.fullmatch(kind)):

@@ -16,7 +16,7 @@ from pathlib import Path
 from qsearch.cluster.ray_head import Head, HeadFolder, held, note_handed
 from qsearch.cluster.ray_jobs import Passport, RayJobs
 from qsearch.contracts.desk import Watcher
-from qsearch.contracts.errors import Interrupted, QSearchError, Unreachable, Unsupported
+from qsearch.contracts.errors import Interrupted, JobFailed, QSearchError, Unreachable, Unsupported
 from qsearch.contracts.job import Job, JobSpec, JobState
 from qsearch.contracts.views import Submission
 from qsearch.service.failing import failure_of
@@ -72,6 +72,9 @@ class Submitter:
                 if door.folder is not None:
                     note_handed(door.folder, submission)
                 driven = self._await(job, door.jobs, submission, watch, patience_s)
+            except JobFailed:
+                # names the way on itself
+                raise
             except QSearchError as error:
                 error.hint = f"{error.hint}\n{self._left(job)}".strip()
                 raise
@@ -147,7 +150,7 @@ class Submitter:
 
         Raises:
             Unreachable: it ended without; with its own words.
-            QSearchError: it could not begin, and has failed the job for this reason.
+            JobFailed: it could not begin, and has failed the job; with its own words.
         """
         began = self._clock()
         looked = float("-inf")

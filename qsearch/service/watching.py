@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qsearch.contracts.desk import Watcher
-from qsearch.contracts.errors import Interrupted, JobFailed, TimedOut
-from qsearch.contracts.job import Job, JobState
+from qsearch.contracts.errors import Interrupted, JobFailed, TimedOut, UsageError
+from qsearch.contracts.job import Job, JobState, holder_text
 from qsearch.contracts.ledger import Ledger
 from qsearch.service.failing import failure_of
 from qsearch.service.holder import is_dead
@@ -44,8 +44,7 @@ def follow(
 
     Raises:
         TimedOut, Interrupted: the wait is over, the job goes on.
-        JobFailed: nobody drives the job any more, or will.
-        QSearchError: the job is FAILED, for this reason.
+        JobFailed: the job is FAILED, with its driver's words; or nobody drives it any more, or will.
     """
     try:
         ended = await_end(ledger, job, watch, patience, lambda now: _must_be_driven(ledger, now, is_lost))
@@ -71,8 +70,9 @@ def await_end(ledger: Ledger, job: Job, watch: Watcher, patience: Patience, chec
         if ended is not None:
             return ended
         if until is not None and patience.clock() >= until:
+            # no seconds: what was left of a longer wait may be all that was waited here
             raise TimedOut(
-                f"job {job.id} is {now.state} after {patience.timeout_s:g} s and goes on", f"qsearch watch {job.id}"
+                f"the time to wait is over; job {job.id} is {now.state} and goes on", f"qsearch watch {job.id}"
             )
         patience.sleep(LOOK_S)
 
@@ -81,6 +81,20 @@ def is_driven(ledger: Ledger, job: Job) -> bool:
     """Whether somebody holds the job's lease who is not known to be dead."""
     lease = ledger.leased(job.id)
     return lease is not None and not is_dead(lease.holder)
+
+
+def must_be_free(ledger: Ledger, job: Job) -> None:
+    """Refuse to drive a job that somebody else drives, before anything is opened for it.
+
+    Raises:
+        UsageError: names who drives it.
+    """
+    lease = ledger.leased(job.id)
+    if lease is not None and not is_dead(lease.holder):
+        raise UsageError(
+            f"job {job.id} is driven already, by {holder_text(lease.holder)}",
+            f"qsearch watch {job.id} looks on, qsearch stop {job.id} ends it early, with its answer.",
+        )
 
 
 def _must_be_driven(ledger: Ledger, job: Job, is_lost: Callable[[Job], bool]) -> None:

@@ -31,6 +31,7 @@ from qsearch.spec.fields import (
     Splits,
     Tally,
     Text,
+    Trials,
     said,
 )
 
@@ -198,7 +199,7 @@ class SpaceDocument(Document):
 class SearchDocument(Document):
     """How long, and by which method."""
 
-    trials: Count = 60
+    trials: Trials = 60
     """Budget: candidates measured, each on one target."""
     time: Seconds | None = None
     """Longest time of searching, finals not included; no limit when absent."""

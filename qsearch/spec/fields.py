@@ -82,8 +82,8 @@ def _metric(value: Any) -> str:
 def _tally(value: Any) -> float:
     if value == "never":
         return math.inf
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise expected("a whole number ≥ 0, or never")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= units.MAX_COUNT:
+        raise expected(f"a whole number from 0 to {units.MAX_COUNT}, or never")
     return float(value)
 
 
@@ -101,7 +101,8 @@ FUNCTION_EXAMPLE = "module:function, such as my_task:task"
 METRIC_EXAMPLE = "a metric such as top1 or cosine-to-fp32, or module:function"
 
 Text = Annotated[str, StringConstraints(min_length=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=units.MAX_COUNT)]
+Trials = Annotated[int, Field(ge=1, le=units.MAX_TRIALS)]
 Name = Annotated[str, _shaped(NAME_PATTERN, f"a name of {NAME_EXAMPLE}"), _pattern(NAME_PATTERN, "minilm")]
 Function = Annotated[str, _shaped(_FUNCTION, FUNCTION_EXAMPLE), _pattern(_FUNCTION, "my_task:task")]
 Metric = Annotated[
@@ -127,7 +128,9 @@ Share = Annotated[
     float, _quantity(units.parse_share, units.SHARE_EXAMPLE), _pattern(units.SHARE_PATTERN, "3%", "never")
 ]
 Tally = Annotated[
-    float, PlainValidator(_tally), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"const": "never"}]})
+    float,
+    PlainValidator(_tally),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": units.MAX_COUNT}, {"const": "never"}]}),
 ]
 Drop = Annotated[
     DropLimit, _quantity(units.parse_drop, units.DROP_EXAMPLE), _pattern(units.DROP_PATTERN, "1%", "0.5pt")

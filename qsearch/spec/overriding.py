@@ -16,7 +16,7 @@ from qsearch.contracts.views import Overrides
 from qsearch.spec import words
 from qsearch.spec.naming import NAME_EXAMPLE, is_name
 from qsearch.spec.targets import find_target
-from qsearch.spec.units import parse_time
+from qsearch.spec.units import MAX_TRIALS, parse_time
 
 Value = TypeVar("Value")
 
@@ -44,10 +44,10 @@ def _name(name: str) -> str:
 
 
 def _search(search: SearchSpec, flags: Overrides) -> SearchSpec:
-    if flags.trials is not None and flags.trials < 1:
-        raise UsageError(f"--trials: expected a whole number ≥ 1, found {flags.trials}")
+    if flags.trials is not None and not 1 <= flags.trials <= MAX_TRIALS:
+        raise UsageError(f"--trials: expected a whole number from 1 to {MAX_TRIALS}, found {_shortened(flags.trials)}")
     if flags.seed is not None and not 0 <= flags.seed < 2**32:
-        raise UsageError(f"--seed: expected a whole number from 0 to {2**32 - 1}, found {flags.seed}")
+        raise UsageError(f"--seed: expected a whole number from 0 to {2**32 - 1}, found {_shortened(flags.seed)}")
     objection = "" if flags.sampler is None else words.SAMPLERS.objection(flags.sampler)
     if objection:
         raise UsageError(f"--sampler: {objection}")
@@ -59,6 +59,16 @@ def _search(search: SearchSpec, flags: Overrides) -> SearchSpec:
         sampler=_or(flags.sampler, search.sampler),
         racing=_or(flags.racing, search.racing),
     )
+
+
+def _shortened(number: int) -> str:
+    """As it was typed; of a very long one the beginning."""
+    try:
+        text = str(number)
+    except ValueError:
+        # Python writes no number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 30 else f"{text[:20]}… ({len(text)} digits)"
 
 
 def _or(flag: Value | None, written: Value) -> Value:

@@ -22,6 +22,15 @@ SIZE_UNITS = {
 #: unit → milliseconds
 LATENCY_UNITS = {"s": 1000.0, "ms": 1.0, "us": 0.001, "µs": 0.001}
 
+#: seconds of a year: a budget or a wait beyond it is a slip of the finger
+MAX_TIME_S = 366 * 86400
+#: bytes that every part of the product can still count
+MAX_SIZE = 2**62
+#: most trials of a job: more could neither be measured nor be shown
+MAX_TRIALS = 1_000_000
+#: largest of the other whole numbers: sizes of axes, events that are counted
+MAX_COUNT = 2**31 - 1
+
 SIZE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(GiB|MiB|KiB|GB|MB|KB|bytes|B)\s*$"
 TIME_PATTERN = r"^\s*(?=\d)(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m)?\s*(?:(\d+(?:\.\d+)?)s)?\s*$"
 LATENCY_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(s|ms|us|µs)\s*$"
@@ -36,12 +45,14 @@ DROP_EXAMPLE = "a drop such as 1% (relative to fp32's score) or 0.5pt (points of
 
 
 def parse_size(text: str) -> int:
-    """Bytes, at least one.
+    """Bytes, at least one, at most `MAX_SIZE`.
 
     Raises:
-        UsageError: not a number with one of `SIZE_UNITS`, or less than a byte.
+        UsageError: not a number with one of `SIZE_UNITS`, less than a byte, or more than any disk holds.
     """
     number, unit = _split(SIZE_PATTERN, text, SIZE_EXAMPLE)
+    if float(number) * SIZE_UNITS[unit] > MAX_SIZE:
+        raise UsageError(f'expected a size of at most {MAX_SIZE // 2**30}GiB, found "{text.strip()}"')
     size = round(float(number) * SIZE_UNITS[unit]) if "." in number else int(number) * SIZE_UNITS[unit]
     if size < 1:
         raise _wrong(SIZE_EXAMPLE, text)
@@ -49,7 +60,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_time(text: str) -> float:
-    """Seconds, more than zero; hours, minutes and seconds may be written together, in this order.
+    """Seconds, more than zero, at most a year; hours, minutes and seconds may be written together, in this order.
 
     Raises:
         UsageError: anything else.
@@ -57,8 +68,11 @@ def parse_time(text: str) -> float:
     found = re.fullmatch(TIME_PATTERN, text, re.ASCII)
     parts = [float(part or 0) for part in found.groups()] if found else []
     seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
-    if seconds <= 0 or seconds == float("inf"):
+    if found is None:
         raise _wrong(TIME_EXAMPLE, text)
+    if not 0 < seconds <= MAX_TIME_S:
+        bound = "above zero" if seconds <= 0 else f"of at most {MAX_TIME_S // 3600}h"
+        raise UsageError(f'expected a time {bound}, such as 10m, 90s or 1h30m, found "{text.strip()}"')
     return seconds
 
 
@@ -82,9 +96,10 @@ def parse_share(text: str) -> float:
         UsageError: anything else.
     """
     found = re.fullmatch(SHARE_PATTERN, text, re.ASCII)
-    if found is None:
+    share = math.inf if found is None or found[1] is None else float(found[1]) / 100
+    if found is None or (found[1] is not None and math.isinf(share)):
         raise _wrong(SHARE_EXAMPLE, text)
-    return math.inf if found[1] is None else float(found[1]) / 100
+    return share
 
 
 def parse_drop(text: str) -> DropLimit:

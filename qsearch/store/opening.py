@@ -24,8 +24,8 @@ def open_ledger(url: str, *, create: bool = True, patience_s: float = 30.0, shif
         shift_s: seconds to add to the database's clock; for tests that move time.
 
     Raises:
-        UsageError: the URL means nothing.
-        Unsupported: another database, a network file system, a missing driver, or a schema newer than this QSearch.
+        UsageError: the URL means nothing, or another database.
+        Unsupported: a network file system, a missing driver, or a schema newer than this QSearch.
         NotFound: no ledger there, and `create` is False.
         InputError: a database of somebody else.
         Unreachable: no answer, locked, not writable, damaged.

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from qsearch.contracts.causes import RETRIES, Cause
 from qsearch.contracts.codec import canonical
 from qsearch.contracts.errors import Fenced, NotFound, UsageError
-from qsearch.contracts.job import JOB_MOVES, JobState, Lease, Request
+from qsearch.contracts.job import JOB_MOVES, JobState, Lease, Request, holder_text
 from qsearch.contracts.measurement import Measurement, Tier
 from qsearch.contracts.trial import TRIAL_MOVES, TrialState
 from qsearch.contracts.work import FinalResult
@@ -59,7 +59,7 @@ def is_other(present: str, holder: str, dead: Callable[[str], bool] | None) -> b
 def live_lease(job: str, holder: str, seconds: float) -> Fenced:
     """Another holder drives the job."""
     return Fenced(
-        f"job {job} is driven by {holder} for another {max(seconds, 0.0):.0f} s",
+        f"job {job} is driven by {holder_text(holder)}, whose lease lasts another {max(seconds, 0.0):.0f} s",
         "Wait for it to end; a driver that died loses the job when that time is over.",
     )
 

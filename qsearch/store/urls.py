@@ -21,8 +21,8 @@ def parse_url(url: str) -> URL:
     """The URL, in one spelling: a SQLite file made absolute, PostgreSQL through psycopg.
 
     Raises:
-        UsageError: it means nothing; it is not repeated, because it may hold a password.
-        Unsupported: another database, another driver, or options that cannot be honoured, by name.
+        UsageError: it means nothing (it is not repeated then, because it may hold a password), or another
+            database, another driver, or options that cannot be honoured, by name.
     """
     try:
         parsed = make_url(url)
@@ -35,7 +35,7 @@ def parse_url(url: str) -> URL:
         return _postgres(parsed)
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         return _sqlite(parsed)
-    raise Unsupported(
+    raise UsageError(
         f"a ledger is kept in SQLite or PostgreSQL, found {parsed.drivername} in {shown(parsed)}", f"Use {_FORMS}"
     )
 
@@ -62,7 +62,7 @@ def file_of(url: URL) -> Path:
 
 def _sqlite(url: URL) -> URL:
     if not url.database or url.database == ":memory:" or url.database.startswith("file:") or url.query:
-        raise Unsupported(
+        raise UsageError(
             f"a ledger is a plain file, found {shown(url)}", "Use sqlite:///path/to/qsearch.db, without options"
         )
     return url.set(database=str(Path(url.database).expanduser().absolute()))
@@ -71,10 +71,12 @@ def _sqlite(url: URL) -> URL:
 def _postgres(url: URL) -> URL:
     for name in _SECRETS:
         if name in url.query:
-            raise Unsupported(
+            raise UsageError(
                 f"a password as the option {name} of a database URL would be shown with it",
                 "Write postgresql://user:password@host/database, or use PGPASSWORD or a .pgpass file.",
             )
+    if url.port is not None and not 0 < url.port < 2**16:
+        raise UsageError(f"{shown(url)}: expected a port from 1 to 65535", "Leave it out for PostgreSQL's own, 5432.")
     if not url.database:
         raise UsageError(f"{shown(url)} names no database", "Use postgresql://user:password@host/database")
     return url.set(drivername=POSTGRES)

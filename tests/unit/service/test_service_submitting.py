@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qsearch.cluster.ray_jobs import Passport, Standing
-from qsearch.contracts.errors import InputError, Interrupted, Unreachable, Unsupported
+from qsearch.contracts.errors import Interrupted, JobFailed, Unreachable, Unsupported
 from qsearch.contracts.job import JobSpec, JobState, ModelRef
 from qsearch.contracts.target import Target
 from qsearch.contracts.views import Progress, Submission
@@ -148,10 +148,10 @@ def test_a_driver_that_could_not_begin_is_told_by_the_reason_it_left(
         ledger.move(lease, JobState.FAILED, "no file m.onnx")
 
     cluster.take = refuse
-    with pytest.raises(InputError, match=r"no file m\.onnx") as told:
+    with pytest.raises(JobFailed, match=r"no file m\.onnx") as told:
         hand_in(ledger, tmp_path)
     (job,) = ledger.jobs()
-    assert told.value.hint == f"Give one.\nJob {job.id} is FAILED; qsearch resume {job.id} drives it here."
+    assert told.value.hint == f"Give one. Then: qsearch resume {job.id}"
 
 
 def test_ray_is_asked_seldom_while_a_job_waits_for_its_turn(

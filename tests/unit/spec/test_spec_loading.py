@@ -145,7 +145,7 @@ def test_no_flags_change_nothing(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (Overrides(trials=0), "--trials: expected a whole number ≥ 1, found 0"),
+        (Overrides(trials=0), "--trials: expected a whole number from 1 to 1000000, found 0"),
         (Overrides(seed=-1), "--seed: expected a whole number from 0 to 4294967295, found -1"),
         (Overrides(time="soon"), '--time: expected a time such as 10m, 90s or 1h30m, found "soon"'),
         (Overrides(sampler="tpee"), '--sampler: unknown sampler "tpee"; did you mean "tpe"?'),

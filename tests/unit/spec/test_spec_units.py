@@ -53,7 +53,9 @@ def test_drops(text: str, limit: DropLimit) -> None:
         (units.parse_size, "-1MB", 'expected a size such as 60MiB, 20MB, 1.5GiB or 4096bytes, found "-1MB"'),
         (units.parse_size, "٣MB", 'expected a size such as 60MiB, 20MB, 1.5GiB or 4096bytes, found "٣MB"'),
         (units.parse_time, "", 'expected a time such as 10m, 90s or 1h30m, found ""'),
-        (units.parse_time, "0s", 'expected a time such as 10m, 90s or 1h30m, found "0s"'),
+        (units.parse_time, "0s", 'expected a time above zero, such as 10m, 90s or 1h30m, found "0s"'),
+        (units.parse_time, "9999h", 'expected a time of at most 8784h, such as 10m, 90s or 1h30m, found "9999h"'),
+        (units.parse_size, "9999999999999GiB", 'expected a size of at most 4294967296GiB, found "9999999999999GiB"'),
         (units.parse_time, "30m1h", 'expected a time such as 10m, 90s or 1h30m, found "30m1h"'),
         (units.parse_latency, "5", 'expected a latency such as 5ms or 200us, found "5"'),
         (

@@ -281,7 +281,7 @@ class TestDatabases:
             ask(f"sqlite:///{tmp_path}/text.db", "SELECT 1")
 
     def test_other_dialects_are_refused_without_their_password(self) -> None:
-        with pytest.raises(Unsupported) as error:
+        with pytest.raises(UsageError) as error:
             ask("mysql+pymysql://me:s3cr3t@host/db", "SELECT 1")
         assert "s3cr3t" not in str(error.value)
 

@@ -12,6 +12,7 @@ import typer
 
 from qsearch.cli.exit_codes import USAGE
 from qsearch.cli.output import ReaderGone
+from qsearch.cli.plain import PLAIN, register
 from qsearch.cli.session import DeskFactory, Session, service_desk
 
 
@@ -27,10 +28,11 @@ def main(argv: Sequence[str] | None = None, *, desk_factory: DeskFactory | None 
         # `>&-`; nothing is started whose answer nobody could ever see
         sys.stderr.write("error: standard output is closed, and the answer goes there\nGive it one: > FILE\n")
         return USAGE
+    register()
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that is not UTF-8 must not turn × into a bug.
+        # A terminal that is not UTF-8 must not turn × into a bug, nor into an escape.
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=PLAIN)
     try:
         return _run(arguments, desk_factory or service_desk)
     except ReaderGone:

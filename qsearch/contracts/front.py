@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from qsearch.contracts.choices import Choice
+from qsearch.contracts.job import JobState
 from qsearch.contracts.measurement import Throughput
 from qsearch.contracts.verdict import Interval, Verdict
 
@@ -99,3 +100,7 @@ class Best:
     #: samples per second, the reference's on the job's own scale and times the speed-up; None unless offline
     throughput: Throughput | None = None
     choices: Mapping[str, Choice] = field(default_factory=dict)
+    #: whether finals had run; None where it was not kept
+    finals: bool | None = None
+    #: of the job when the answer was read; None as it is stored
+    state: JobState | None = None

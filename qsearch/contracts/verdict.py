@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+
+#: relative difference of times below which nobody is called faster, in search and finals
+THETA = 0.02
+#: differences below this many milliseconds never matter, whatever their share
+ABSOLUTE_MS = 0.020
+#: what a reader must know wherever `ABSOLUTE_MS` decided
+COUNTS_AS_EQUAL = f"differences under {ABSOLUTE_MS * 1000:.0f} µs count as equal"
 
 
 class Verdict(StrEnum):
@@ -39,3 +47,20 @@ class Interval:
     def overlaps(self, other: Interval, slack: float = 0.0) -> bool:
         """Whether the two ranges meet, each widened by the fraction `slack` of itself."""
         return self.low * (1 - slack) <= other.high * (1 + slack) and other.low * (1 - slack) <= self.high * (1 + slack)
+
+
+def theta(reference_ms: float, threshold: float = THETA) -> float:
+    """The relative difference that matters: `threshold`, and never less than `ABSOLUTE_MS` of the reference's time.
+
+    Args:
+        reference_ms: median of the arm that the other is compared with; one that is no time asks only `threshold`.
+        threshold: 0.02 = 2 %.
+    """
+    if not (math.isfinite(reference_ms) and reference_ms > 0):
+        return threshold
+    return max(threshold, ABSOLUTE_MS / reference_ms)
+
+
+def rests_on_absolute(verdict: Verdict, reference_ms: float) -> bool:
+    """Whether `ABSOLUTE_MS`, and no share of the time, is why nobody was called faster or slower."""
+    return verdict in (Verdict.EQUIVALENT, Verdict.UNRESOLVED) and theta(reference_ms) > THETA

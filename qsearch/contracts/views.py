@@ -9,7 +9,7 @@ from datetime import datetime
 from qsearch.contracts.bench import BenchResult
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.front import Best
-from qsearch.contracts.job import Constraints, DropLimit, Job, JobSpec, Lease
+from qsearch.contracts.job import Constraints, DropLimit, Job, JobSpec, JobState, Lease
 from qsearch.contracts.layer import Inspection, Layer
 from qsearch.contracts.measurement import Accuracy, Latency, Measurement, Tier
 from qsearch.contracts.trial import Result, Trial, TrialState
@@ -165,6 +165,8 @@ class FrontView:
     #: of the job; what `rank` was judged by
     objectives: tuple[str, ...] = ("latency", "drop")
     origin: Origin | None = None
+    #: of the job when it was read: a front of one that is not DONE is what there is so far
+    state: JobState = JobState.DONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,8 @@ from qsearch.contracts.comparison import AccuracyCompared, Basis, PairedTest, Ti
 from qsearch.contracts.errors import Incomparable
 from qsearch.contracts.measurement import Accuracy, Latency
 from qsearch.contracts.task import Array
-from qsearch.contracts.verdict import Interval, Verdict
+from qsearch.contracts.verdict import Interval, Verdict, theta
 from qsearch.measure.drop import mcnemar_p, paired_drop
-from qsearch.measure.latency import ABSOLUTE_MS
 from qsearch.measure.statistics import verdict
 
 #: θ of the verdict, as in the search
@@ -57,7 +56,7 @@ def through_fp32(first: Latency, second: Latency) -> TimeCompared:
         high=math.exp(value + up),
         confidence=min(a.confidence, b.confidence),
     )
-    matters = max(THRESHOLD, ABSOLUTE_MS / first.median_ms)
+    matters = theta(first.median_ms, THRESHOLD)
     polluted = Verdict.POLLUTED in (first.verdict, second.verdict)
     return TimeCompared(
         basis=Basis.INDIRECT,

@@ -9,7 +9,7 @@ from qsearch.contracts.errors import DataError
 from qsearch.contracts.measurement import Block, Latency, Sitting, Tier
 from qsearch.contracts.noise import SessionLuck
 from qsearch.contracts.scenario import Scenario
-from qsearch.contracts.verdict import Interval
+from qsearch.contracts.verdict import Interval, theta
 from qsearch.measure.luck import luck_between, outweighs_belief
 from qsearch.measure.mix import block_times, typical_ns
 from qsearch.measure.offline import scenario, throughput
@@ -32,8 +32,6 @@ LEAST_PAIRS, LEAST_SESSIONS = 4, 2
 TAILS = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 #: A share of rejected pairs above this is told to the reader.
 MANY_REJECTED = 0.25
-#: Differences below this many milliseconds never matter, whatever their share.
-ABSOLUTE_MS = 0.020
 
 
 def summarise(
@@ -67,7 +65,7 @@ def summarise(
     ratio = _times(over_sessions(used, believed))
     reference_ms = _median_ms(sitting.blocks, other, polluted)
     offline = scenario(sitting, arm) is Scenario.OFFLINE
-    matters = max(threshold, ABSOLUTE_MS / reference_ms)
+    matters = theta(reference_ms, threshold)
     return Latency(
         ratio=ratio,
         verdict=verdict(ratio, matters, polluted=polluted),

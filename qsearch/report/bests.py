@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.codec import to_data
 from qsearch.contracts.front import Best, DropSeen, Proof, Versus
-from qsearch.contracts.verdict import Verdict
+from qsearch.contracts.job import JobState
+from qsearch.contracts.verdict import COUNTS_AS_EQUAL, Verdict, rests_on_absolute
 from qsearch.report.answer import Answer, Row, Table, facts
 from qsearch.report.numbers import count, drop, milliseconds, rate, samples_per_s, size, speedup
 
@@ -92,7 +93,7 @@ def best_table(best: Best) -> Table:
         ("pick", best.trial if best.feasible else f"{best.trial} (nothing meets the constraints; this is the closest)"),
         ("reason", best.reason),
         ("rule", best.rule),
-        ("speed-up", f"{_speed(best)}, {best.speedup.verdict.value}, {count(best.speedup.sessions, 'session')}"),
+        ("speed-up", f"{_speed(best)}, {_verdict(best)}, {count(best.speedup.sessions, 'session')}"),
         ("throughput", _throughput(best)),
         ("latency p50", milliseconds(best.latency_p50_ms)),
         ("drop, held out", _drop(heldout) if heldout else _unscored(best)),
@@ -127,7 +128,10 @@ def versus_text(best: Best) -> str:
         return _alone(best)
     gain = other.ratio.inverse()
     word = _AGAINST[other.verdict]
-    return f"{word} {other.origin} (trial {other.number}): {speedup(gain.value, gain.low, gain.high)} head to head"
+    # the other's time is the reference of the two
+    equal = _equal(other.verdict, best.latency_p50_ms / other.ratio.value)
+    told = speedup(gain.value, gain.low, gain.high)
+    return f"{word} {other.origin} (trial {other.number}){equal}: {told} head to head"
 
 
 def choice_counts(choices: Iterable[Choice]) -> str:
@@ -152,9 +156,36 @@ def _alone(best: Best) -> str:
     if best.uniform and best.uniform != "uniform fp32":
         proved = ", the best uniform candidate" if seated and best.feasible else ""
         return f"the pick is {best.uniform} itself{proved}"
+    if without := _without_finals(best):
+        return without
     if not seated:
         return "not compared head to head: the pick was in no finals"
     return "no uniform candidate that keeps the limits was in the finals"
+
+
+def _without_finals(best: Best) -> str:
+    """Why there were none; empty where there were."""
+    ended = best.state in (None, JobState.DONE)
+    # where it was not kept, a held-out drop tells that they ran
+    if best.finals or (best.finals is None and (ended or best.drop is not None)):
+        return ""
+    if best.state is JobState.CANCELLED:
+        return "no finals: the job was cancelled"
+    if best.state is JobState.FAILED:
+        return "no finals: the job failed"
+    if best.state is JobState.DONE:
+        return "no finals: there was no candidate for them beside fp32"
+    return "no finals yet"
+
+
+def _verdict(best: Best) -> str:
+    fp32 = best.uniform == "uniform fp32"
+    equal = "" if fp32 else _equal(best.speedup.verdict, best.latency_p50_ms * best.speedup.value)
+    return f"{best.speedup.verdict.value}{equal}"
+
+
+def _equal(verdict: Verdict, reference_ms: float) -> str:
+    return f" ({COUNTS_AS_EQUAL})" if rests_on_absolute(verdict, reference_ms) else ""
 
 
 def _speed(best: Best) -> str:

@@ -1,8 +1,8 @@
 """A front as a plotly figure: plain data that plotly.js draws. Pure; nothing here imports plotly.
 
-NOTE: where something lies beyond the frame there are two drawings: the front, framed, with the rest at
-the edge; and all trials where they really are, with their ties, bars and labels. One is seen at a time:
-a mark at a place that is not its own must not be seen without the tip that says so.
+NOTE: where something lies beyond the frame there are two drawings: the front, framed, with tips at the
+edge that point to the rest; and all trials where they really are, with their ties, bars and labels. One
+is seen at a time: a tip must not be seen beside the mark that it points to.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from qsearch.report import front_words as words
 from qsearch.report.escaping import visible
 from qsearch.report.front_labels import Room, placed_labels
 from qsearch.report.front_scene import Limit, Role, Scene, Spot, Standing
-from qsearch.report.front_style import GREY, INK, KEY_NAMES, PALE, PAPER, QUIET, Look, cluster_colour, key_name, look
+from qsearch.report.front_style import GREY, INK, KEY_NAMES, PALE, PAPER, QUIET, TIED, Look, drawn, look, name_in
 from qsearch.report.ranges import Range
 
 Trace = dict[str, Any]
@@ -27,10 +27,11 @@ _SYMBOLS = {
     "circle": "circle",
     "cross": "x-thin",
     "asterisk": "asterisk",
+    **{side: f"triangle-{side}" for side in ("up", "down", "left", "right")},
 }
 #: of the drawing, CSS pixels; it may be drawn wider
 WIDE, HIGH = 1000, 560
-_MARGIN = {"l": 70, "r": 24, "t": 34, "b": 96}
+_MARGIN = {"l": 70, "r": 24, "t": 72, "b": 96}
 _FONT = 12
 #: CSS pixels of a point, and a little, for a screen is further away than paper
 _PIXELS = 1.5
@@ -58,9 +59,8 @@ def _unframed(scene: Scene) -> Scene:
 
 def _drawing(scene: Scene) -> list[Trace]:
     placed = [spot for spot in scene.spots if spot.placed]
-    beyond = [spot for spot in placed if scene.beyond(spot) != (0, 0)]
-    inside = [spot for spot in placed if scene.beyond(spot) == (0, 0)]
-    traces = [*_ties(scene), *_bars(scene, inside), *_marks(scene, placed), *_tips(scene, beyond)]
+    inside = [spot for spot in placed if not scene.tip(spot)]
+    traces = [*_ties(scene), *_bars(scene, inside), *_marks(scene, placed)]
     _name_once(traces)
     return traces
 
@@ -74,22 +74,24 @@ def _texts(scene: Scene) -> dict[str, tuple[str, str]]:
     )
     found = {}
     for spot, (across, up) in placed_labels(scene, room):
-        text = _safe(words.label(spot))
+        text = _safe(words.label_in(scene, spot))
         side = f"{('bottom', 'middle', 'top')[up + 1]} {('left', 'center', 'right')[across + 1]}"
         found[spot.row.trial] = (f"<b>{text}</b>" if spot.role is Role.PICK else text, side)
     return found
 
 
 def _ties(scene: Scene) -> list[Trace]:
-    by_cluster: dict[int | None, list[int]] = {}
-    for tie, member in scene.ties:
-        if scene.spots[tie].placed and scene.spots[member].placed:
-            by_cluster.setdefault(scene.spots[member].cluster, []).extend((tie, member))
-    traces = []
-    for cluster, ends in by_cluster.items():
-        at = [_xy(scene, scene.spots[end]) for end in ends]
-        traces.append(_lines(at, cluster_colour(cluster), 1.6, opacity=0.45))
-    return traces
+    ends = [scene.spots[end] for pair in scene.ties if _both(scene, pair) for end in pair]
+    if not ends:
+        return []
+    # thin and without a colour: they say which belong together, and are no trend
+    dotted = _lines([_xy(scene, spot) for spot in ends], GREY, 1.0, opacity=0.8)
+    dotted["line"]["dash"] = "dot"
+    return [{**dotted, "name": TIED, "legendgroup": TIED, "legendrank": 1000 + len(KEY_NAMES)}]
+
+
+def _both(scene: Scene, pair: tuple[int, int]) -> bool:
+    return all(scene.spots[end].placed and not scene.tip(scene.spots[end]) for end in pair)
 
 
 def _bars(scene: Scene, spots: Sequence[Spot]) -> list[Trace]:
@@ -108,7 +110,7 @@ def _marks(scene: Scene, spots: Sequence[Spot]) -> list[Trace]:
     texts = _texts(scene)
     traces = []
     for name in KEY_NAMES:
-        mine = sorted((spot for spot in spots if key_name(spot) == name), key=lambda spot: spot.weight)
+        mine = sorted((spot for spot in spots if name_in(scene, spot) == name), key=lambda spot: spot.weight)
         if not mine:
             continue
         at = [_xy(scene, spot) for spot in mine]
@@ -121,7 +123,7 @@ def _marks(scene: Scene, spots: Sequence[Spot]) -> list[Trace]:
                 "name": name,
                 "legendgroup": name,
                 "legendrank": 1000 + KEY_NAMES.index(name),
-                "marker": _marker([look(spot) for spot in mine]),
+                "marker": _marker([drawn(scene, spot) for spot in mine]),
                 "text": [text for text, _ in said],
                 "textposition": [side for _, side in said],
                 "textfont": {"color": [INK if ok else QUIET for ok in feasible], "size": _FONT},
@@ -143,21 +145,6 @@ def _marker(looks: Sequence[Look]) -> dict[str, Any]:
         },
         "opacity": 1,
     }
-
-
-def _tips(scene: Scene, spots: Sequence[Spot]) -> list[Trace]:
-    """A small tip at the edge beyond which a trial lies."""
-    at, symbols = [], []
-    for spot in spots:
-        (across, down), (x, y) = scene.beyond(spot), _xy(scene, spot)
-        if across:
-            at.append((scene.across.low if across < 0 else scene.across.high, y))
-            symbols.append("triangle-left" if across < 0 else "triangle-right")
-        if down:
-            at.append((x, 100 * (scene.down.low if down < 0 else scene.down.high)))
-            symbols.append("triangle-up" if down < 0 else "triangle-down")
-    marker = {"symbol": symbols, "color": GREY, "size": 7}
-    return [{**_scatter(at), "mode": "markers", "marker": marker, "hoverinfo": "skip"}] if at else []
 
 
 def _name_once(traces: Sequence[Trace]) -> None:
@@ -227,10 +214,10 @@ def _rule(limit: Limit) -> dict[str, Any]:
     other = "y" if limit.axis == "x" else "x"
     value = limit.value * (100 if limit.axis == "y" else 1)
     along = {f"{limit.axis}0": value, f"{limit.axis}1": value, f"{other}0": 0, f"{other}1": 1}
-    line = {"color": QUIET, "width": 1.2, "dash": "dash"}
-    return {"type": "line", "layer": "between", f"{limit.axis}ref": limit.axis, f"{other}ref": "paper", **along} | {
-        "line": line
-    }
+    line = {"color": QUIET, "width": 1.5, "dash": "dash"}
+    # NOTE: plotly knows "between" for two axes only; by the paper it would be drawn below the grid and be hidden
+    place = {f"{limit.axis}ref": limit.axis, f"{other}ref": "paper"}
+    return {"type": "line", "layer": "above", **place, **along, "line": line}
 
 
 def _rule_text(limit: Limit) -> dict[str, Any]:
@@ -254,8 +241,10 @@ def _switch(views: tuple[Scene, Scene], counts: tuple[int, int]) -> dict[str, An
         }
         for mine, (label, view) in enumerate(zip(("the front", "all trials"), views, strict=True))
     ]
-    place = {"x": 1, "y": -0.13, "xanchor": "right", "yanchor": "top", "direction": "right", "type": "buttons"}
-    return {**place, "buttons": buttons, "bordercolor": GREY, "font": {"color": QUIET}}
+    # above the axis' title: below the drawing is the legend, which takes more lines on a narrow page
+    place = {"x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom", "direction": "right", "type": "buttons"}
+    pad = {"b": 26, "l": 0, "t": 0, "r": 0}
+    return {**place, "pad": pad, "buttons": buttons, "bordercolor": GREY, "font": {"color": QUIET}}
 
 
 def _ends(shown: Range, factor: float = 1.0) -> list[float]:

@@ -53,7 +53,7 @@ def front_html(scene: Scene, plotly_js: str) -> str:
         plotly_js: the library's text, written into the page as it is.
     """
     drawn = figure(scene)
-    said = [words.pick_sentence(scene), words.versus_sentence(scene)]
+    said = words.sentences(scene)
     table = front_table(scene.view)
     return "\n".join(
         [
@@ -68,11 +68,12 @@ def front_html(scene: Scene, plotly_js: str) -> str:
             "</head>",
             "<body>",
             f"<h1>{_text(words.title(scene))}</h1>",
-            *(f"<p>{_text(line)}</p>" for line in said if line),
-            f'<div id="front" role="img" aria-label="{_text(" ".join(line for line in said if line))}"></div>',
+            *(f"<p>{_text(line)}</p>" for line in said),
+            f'<div id="front" role="img" aria-label="{_text(" ".join(said))}"></div>',
             '<noscript><p class="quiet">The drawing needs scripts; the table has the same numbers.</p></noscript>',
             *(f'<p class="quiet">{_text(line)}</p>' for line in words.caption(scene)),
             f'<div class="wide">{_table(table)}</div>',
+            *(f'<p class="quiet">{_text(note)}</p>' for note in table.notes if note not in words.caption(scene)[0]),
             f"<script>{plotly_js}</script>",
             f"<script>{_call(drawn)}</script>",
             "</body>",

@@ -7,6 +7,7 @@ user's matplotlibrc is set aside while the figure is drawn, so that a picture lo
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
 
@@ -16,12 +17,15 @@ from qsearch.report.escaping import visible
 from qsearch.report.front_labels import Room, placed_labels
 from qsearch.report.front_plot import drop_tick
 from qsearch.report.front_scene import Role, Scene, Spot, Standing
-from qsearch.report.front_style import GREY, INK, PALE, PAPER, QUIET, Look, cluster_colour, key, look
-from qsearch.report.ranges import Range
+from qsearch.report.front_style import GREY, INK, PALE, PAPER, QUIET, TIED, Look, drawn, key
 
-#: inches; the frame's edges as shares of the figure
+#: inches; the frame's sides as shares of the figure
 _WIDE, _HIGH, _DPI = 9.0, 6.4, 160
-_LEFT, _RIGHT, _BOTTOM, _TOP = 0.085, 0.97, 0.225, 0.8
+_LEFT, _RIGHT = 0.085, 0.97
+#: where the lines above the frame begin and those below it end, and how high one is, as shares of the figure
+_HEAD, _FOOT, _SAID, _TOLD, _KEY_LINE = 0.922, 0.02, 0.0275, 0.0255, 0.032
+#: marks in a line of the key
+_KEY_COLUMNS = 6
 _MARKERS: dict[str, Any] = {
     "star": "*",
     "diamond": "D",
@@ -29,6 +33,10 @@ _MARKERS: dict[str, Any] = {
     "circle": "o",
     "cross": "x",
     "asterisk": (6, 2, 0),
+    "up": "^",
+    "down": "v",
+    "left": "<",
+    "right": ">",
 }
 _RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -37,6 +45,8 @@ _RC: dict[Any, Any] = {
     "svg.hashsalt": "qsearch",
 }
 _LABEL_PT, _GAP_PT = 8.5, 8.0
+#: a tie; thin and without a colour: it says which belong together, and is no trend
+_DOTTED: dict[str, Any] = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (1, 2.5))}
 
 
 def front_image(scene: Scene, form: str) -> bytes:
@@ -53,17 +63,40 @@ def front_image(scene: Scene, form: str) -> bytes:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)
         figure = Figure(figsize=(_WIDE, _HIGH), dpi=_DPI, facecolor=PAPER)
-        axes = figure.add_axes((_LEFT, _BOTTOM, _RIGHT - _LEFT, _TOP - _BOTTOM), facecolor=PAPER)
+        page = _Page.of(scene)
+        axes = figure.add_axes((_LEFT, page.bottom, _RIGHT - _LEFT, page.top - page.bottom), facecolor=PAPER)
         _frame(axes, scene)
         _limits(axes, scene)
         _ties(axes, scene)
         _marks(axes, scene)
-        _labels(axes, scene)
-        _texts(figure, scene)
-        _key(figure, scene)
+        _labels(axes, scene, page)
+        _texts(figure, scene, page)
+        _key(figure, scene, page)
         out = io.BytesIO()
         figure.savefig(out, format=form, dpi=_DPI, facecolor=PAPER, metadata=_metadata(scene, form))
     return out.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The words above and below, folded, and the frame's edges between them, as shares of the figure."""
+
+    said: str
+    told: str
+    bottom: float
+    top: float
+
+    @classmethod
+    def of(cls, scene: Scene) -> _Page:
+        said = "\n".join(fill(visible(line), 122) for line in words.sentences(scene))
+        told = "\n".join(fill(visible(line), 138) for line in words.caption(scene))
+        below = (told.count("\n") + 1) * _TOLD + _key_lines(scene) * _KEY_LINE
+        above = (said.count("\n") + 1) * _SAID
+        return cls(said, told, bottom=_FOOT + below + 0.095, top=_HEAD - above - 0.045)
+
+
+def _key_lines(scene: Scene) -> int:
+    return -(-(len(key(scene)) + bool(scene.ties)) // _KEY_COLUMNS)
 
 
 def _frame(axes: Any, scene: Scene) -> None:
@@ -100,19 +133,17 @@ def _limits(axes: Any, scene: Scene) -> None:
 def _ties(axes: Any, scene: Scene) -> None:
     for tie, member in scene.ties:
         ends = [scene.spots[tie], scene.spots[member]]
-        if all(spot.placed for spot in ends):
+        if all(spot.placed and not scene.tip(spot) for spot in ends):
             x, y = zip(*(scene.position(spot) for spot in ends), strict=True)
-            axes.plot(x, y, color=cluster_colour(ends[1].cluster), linewidth=1.2, alpha=0.45, zorder=2)
+            axes.plot(x, y, **_DOTTED, zorder=2)
 
 
 def _marks(axes: Any, scene: Scene) -> None:
     for spot in scene.spots:
         if not spot.placed:
             continue
-        seen, away, at = look(spot), scene.beyond(spot), scene.position(spot)
-        if away != (0, 0):
-            _pointer(axes, at, away, (scene.across, scene.down))
-        elif spot.bars:
+        seen, at = drawn(scene, spot), scene.position(spot)
+        if spot.bars and not scene.tip(spot):
             _bars(axes, spot, scene, seen)
         axes.plot(
             [at[0]],
@@ -127,15 +158,6 @@ def _marks(axes: Any, scene: Scene) -> None:
         )
 
 
-def _pointer(axes: Any, at: tuple[float, float], away: tuple[int, int], ends: tuple[Range, Range]) -> None:
-    """A small tip at the edge: the trial is further on."""
-    for axis, tips in ((0, ("<", ">")), (1, ("^", "v"))):
-        if away[axis]:
-            edge = list(at)
-            edge[axis] = ends[axis].low if away[axis] < 0 else ends[axis].high
-            axes.plot(*edge, marker=tips[away[axis] > 0], markersize=3.5, color=GREY, clip_on=False, zorder=4)
-
-
 def _bars(axes: Any, spot: Spot, scene: Scene, seen: Look) -> None:
     across, down = scene.across, scene.down
     style = {"color": seen.colour, "linewidth": 1.1, "alpha": 0.5, "zorder": 3, "solid_capstyle": "butt"}
@@ -143,13 +165,13 @@ def _bars(axes: Any, spot: Spot, scene: Scene, seen: Look) -> None:
     axes.plot([spot.x.value] * 2, [down.clamped(spot.y.low), down.clamped(spot.y.high)], **style)
 
 
-def _labels(axes: Any, scene: Scene) -> None:
-    wide, high = _WIDE * 72 * (_RIGHT - _LEFT), _HIGH * 72 * (_TOP - _BOTTOM)
+def _labels(axes: Any, scene: Scene, page: _Page) -> None:
+    wide, high = _WIDE * 72 * (_RIGHT - _LEFT), _HIGH * 72 * (page.top - page.bottom)
     room = Room(letter=_LABEL_PT * 0.64 / wide, line=_LABEL_PT * 1.25 / high, gap=_GAP_PT / wide)
     for spot, side in placed_labels(scene, room):
         across, up = side
         axes.annotate(
-            visible(words.label(spot)),
+            visible(words.label_in(scene, spot)),
             scene.position(spot),
             xytext=(across * _GAP_PT, up * _GAP_PT * 0.8),
             textcoords="offset points",
@@ -162,17 +184,14 @@ def _labels(axes: Any, scene: Scene) -> None:
         )
 
 
-def _texts(figure: Any, scene: Scene) -> None:
-    lines = [words.pick_sentence(scene), words.versus_sentence(scene)]
+def _texts(figure: Any, scene: Scene, page: _Page) -> None:
     figure.text(_LEFT, 0.965, visible(words.title(scene)), fontsize=14, fontweight="bold", color=INK, va="top")
-    said = "\n".join(fill(visible(line), 122) for line in lines if line)
-    figure.text(_LEFT, 0.922, said, fontsize=9, color=INK, va="top", linespacing=1.4)
-    figure.text(_LEFT, _TOP + 0.012, visible(f"{scene.y_name} ↑"), fontsize=9.5, color=QUIET, va="bottom")
-    told = "\n".join(fill(visible(line), 138) for line in words.caption(scene))
-    figure.text(_LEFT, 0.02, told, fontsize=8, color=QUIET, va="bottom", linespacing=1.45)
+    figure.text(_LEFT, _HEAD, page.said, fontsize=9, color=INK, va="top", linespacing=1.4)
+    figure.text(_LEFT, page.top + 0.012, visible(f"{scene.y_name} ↑"), fontsize=9.5, color=QUIET, va="bottom")
+    figure.text(_LEFT, _FOOT, page.told, fontsize=8, color=QUIET, va="bottom", linespacing=1.45)
 
 
-def _key(figure: Any, scene: Scene) -> None:
+def _key(figure: Any, scene: Scene, page: _Page) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
@@ -188,9 +207,14 @@ def _key(figure: Any, scene: Scene) -> None:
         )
         for name, seen in key(scene)
     ]
-    place = {"loc": "lower left", "bbox_to_anchor": (_LEFT - 0.012, _BOTTOM - 0.1), "ncols": len(handles)}
-    text = {"fontsize": 8.5, "labelcolor": QUIET, "handletextpad": 0.1, "columnspacing": 1.2, "frameon": False}
-    figure.legend(handles=handles, **place, **text)
+    if scene.ties:
+        handles.append(Line2D([], [], **_DOTTED, label=TIED))
+    text = {"fontsize": 8.5, "labelcolor": QUIET, "handletextpad": 0.3, "columnspacing": 1.2, "frameon": False}
+    # a legend per line: one of several lines is filled column by column
+    for line, start in enumerate(range(0, len(handles), _KEY_COLUMNS)):
+        at = (_LEFT - 0.012, page.bottom - 0.065 - line * _KEY_LINE)
+        shown = handles[start : start + _KEY_COLUMNS]
+        figure.legend(handles=shown, loc="upper left", bbox_to_anchor=at, ncols=len(shown), **text)
 
 
 def _metadata(scene: Scene, form: str) -> dict[str, Any]:

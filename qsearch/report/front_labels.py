@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qsearch.report.front_scene import Scene, Spot
-from qsearch.report.front_words import label
+from qsearch.report.front_words import label_in
 
 #: (across, up) of a label from its mark, in the order they are preferred
 SIDES = ((1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1), (1, 0), (-1, 0))
@@ -53,7 +53,7 @@ def placed_labels(scene: Scene, room: Room) -> tuple[tuple[Spot, tuple[int, int]
     taken: list[Box] = []
     chosen = []
     for spot in spots:
-        text = label(spot)
+        text = label_in(scene, spot)
         if not text:
             continue
         boxes = {side: _box(_at(scene, spot), len(text), side, room) for side in SIDES}

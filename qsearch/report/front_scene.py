@@ -23,8 +23,8 @@ from qsearch.report.trials import by_speed
 X_NAME = "speed-up over fp32, right is faster"
 #: how far outside the frame a limit may lie, as a share of it, and still widen the frame to be seen
 _REACH = 0.5
-#: how far inside its edge a spot is drawn that lies beyond, as a share of the frame
-_INSET = 0.05
+#: how far inside its edge the tip stands that points to a spot beyond, as a share of the frame
+_INSET = 0.015
 
 
 class Role(StrEnum):
@@ -62,7 +62,7 @@ class Spot:
     y: Interval
     #: its intervals are drawn
     bars: bool
-    #: the frame is chosen so that it is seen; others may lie beyond and are drawn at the edge
+    #: the frame is chosen so that it is seen; others may lie beyond and are pointed to from the edge
     framed: bool
     #: higher is drawn over lower
     weight: int
@@ -111,12 +111,18 @@ class Scene:
         return _side(self.across, spot.x.value), _side(self.down, spot.y.value)
 
     def position(self, spot: Spot) -> tuple[float, float]:
-        """Where a placed spot is drawn: its estimates, or just inside the edge beyond which it lies."""
+        """Where a placed spot is drawn: its estimates, or for its tip the edge beyond which it lies."""
         return _inside(self.across, spot.x.value), _inside(self.down, spot.y.value)
+
+    def tip(self, spot: Spot) -> str:
+        """Where a placed spot lies beyond the frame: up, down, left or right of it; empty for one inside."""
+        across, down = self.beyond(spot)
+        # of one beyond a corner the drop is told: it is what makes most of them useless
+        return {-1: "up", 1: "down"}.get(down, "") or {-1: "left", 1: "right"}.get(across, "")
 
     @property
     def outside(self) -> int:
-        """How many placed spots lie beyond the frame and are drawn at its edge."""
+        """How many placed spots lie beyond the frame; a tip at its edge points to each."""
         return sum(self.beyond(spot) != (0, 0) for spot in self.spots if spot.placed)
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from qsearch.report.front_scene import Role, Scene, Spot, Standing
 
 INK, QUIET, GREY, PALE, PAPER = "#1b1f24", "#5b6470", "#9aa3ad", "#e6e9ed", "#ffffff"
+#: what a key calls the tips at the edge
+BEYOND = "beyond the frame"
 _CLUSTERS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
@@ -18,7 +20,7 @@ _CLUSTERS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 class Look:
     """One mark."""
 
-    #: star, diamond, triangle, circle, cross, asterisk
+    #: star, diamond, triangle, circle, cross, asterisk; up, down, left, right: a tip that points beyond the frame
     shape: str
     #: of its bars, its outline and its label
     colour: str
@@ -32,6 +34,19 @@ class Look:
         """Paper around what is filled, so that marks over each other stay apart."""
         strokes = self.shape in ("cross", "asterisk")
         return PAPER if self.fill == self.colour and not strokes else self.colour
+
+
+def drawn(scene: Scene, spot: Spot) -> Look:
+    """The look of a placed spot in its scene: a hollow tip at the edge when it lies beyond, which is no mark."""
+    tip = scene.tip(spot)
+    if not tip:
+        return look(spot)
+    return Look(tip, GREY if spot.standing is not Standing.FEASIBLE else look(spot).colour, PAPER, 6.0)
+
+
+def name_in(scene: Scene, spot: Spot) -> str:
+    """What a key calls what is drawn of a placed spot."""
+    return BEYOND if scene.tip(spot) else key_name(spot)
 
 
 def look(spot: Spot) -> Look:
@@ -59,24 +74,42 @@ def key_name(spot: Spot) -> str:
     """What a key calls the mark of a spot."""
     if spot.standing is Standing.POLLUTED:
         return "polluted"
-    if spot.standing is Standing.INFEASIBLE and spot.role not in (Role.PICK, Role.FP32):
-        return "breaks a limit"
+    baseline = spot.role in (Role.PICK, Role.FP32, Role.UNIFORM)
+    if spot.standing is Standing.INFEASIBLE:
+        return f"{spot.role.value}, breaks a limit" if baseline else "breaks a limit"
+    if spot.role is Role.UNIFORM and spot.cluster is None:
+        return "uniform, dominated"
     return "tied with it" if spot.role is Role.TIE else spot.role.value
 
 
 def key(scene: Scene) -> tuple[tuple[str, Look], ...]:
-    """Name and look of each kind of mark in the scene, the most important first; cluster colours left out."""
+    """Name and look of each kind of mark in the scene, the most important first, each as one of them is drawn."""
     found: dict[str, Look] = {}
     for name in KEY_NAMES:
-        alike = [spot for spot in scene.spots if spot.placed and key_name(spot) == name]
+        alike = next((spot for spot in scene.spots if spot.placed and name_in(scene, spot) == name), None)
         if alike:
-            # of what breaks a limit a plain cross stands for all
-            found[name] = _neutral(look(min(alike, key=lambda spot: spot.weight)))
+            found[name] = drawn(scene, alike)
     return tuple(found.items())
 
 
 #: in the order of importance
-KEY_NAMES = ("pick", "front", "tied with it", "fp32", "uniform", "dominated", "breaks a limit", "polluted")
+KEY_NAMES = (
+    "pick",
+    "pick, breaks a limit",
+    "front",
+    "tied with it",
+    "fp32",
+    "fp32, breaks a limit",
+    "uniform",
+    "uniform, dominated",
+    "uniform, breaks a limit",
+    "dominated",
+    "breaks a limit",
+    "polluted",
+    BEYOND,
+)
+#: what a key calls the dotted lines
+TIED = "not told apart"
 _SHAPES = {
     Role.PICK: ("star", 15.0),
     Role.FP32: ("diamond", 8.5),
@@ -85,9 +118,3 @@ _SHAPES = {
     Role.TIE: ("circle", 5.0),
     Role.DOMINATED: ("circle", 3.5),
 }
-
-
-def _neutral(seen: Look) -> Look:
-    if seen.colour in (GREY, INK):
-        return seen
-    return Look(seen.shape, INK, INK if seen.fill == seen.colour else seen.fill, seen.size)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from qsearch.contracts.front import Best, Proof
+from qsearch.contracts.job import JobState
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.views import Origin
 from qsearch.report.bests import choice_counts, versus_text
-from qsearch.report.front_scene import Role, Scene, Spot, span, unseen_limits
+from qsearch.report.front_scene import Role, Scene, Spot, Standing, span, unseen_limits
 from qsearch.report.limits import limits_remark
-from qsearch.report.numbers import count, drop, drop_of, milliseconds, moment, size, speedup
+from qsearch.report.numbers import count, drop, drop_of, milliseconds, moment, percent, size, speedup, times
+from qsearch.report.remarks import equal_line
 from qsearch.report.trial_rows import p50_ms, pooled_references, shown_latency
 from qsearch.report.trials import short
 
@@ -25,11 +27,37 @@ def pick_sentence(scene: Scene) -> str:
     if best is None:
         return "No pick yet."
     if best.uniform == "uniform fp32" and best.feasible:
-        return f"Do not quantize: the pick is fp32 itself, {best.trial}."
+        return f"The pick is fp32 itself, {best.trial}."
     named = f"{best.trial} ({best.uniform})" if best.uniform else best.trial
     head = f"The pick is {named}" if best.feasible else f"Nothing keeps the limits; the closest is {named}"
     faster = speedup(best.speedup.value, best.speedup.low, best.speedup.high)
     return f"{head}: speed-up {faster}, {_heldout(best)}."
+
+
+def sentences(scene: Scene) -> tuple[str, ...]:
+    """What stands above the drawing, a line each: an unfinished job, the pick, why it is fp32, the best uniform one."""
+    said = (unfinished_sentence(scene), pick_sentence(scene), reason_sentence(scene), versus_sentence(scene))
+    return tuple(line for line in said if line)
+
+
+def unfinished_sentence(scene: Scene) -> str:
+    """That there may be more to come, or would have been; empty of a job that is DONE."""
+    state = scene.view.state
+    if state is JobState.DONE:
+        return ""
+    if state in (JobState.CANCELLED, JobState.FAILED):
+        return (
+            f"The job was {'cancelled' if state is JobState.CANCELLED else 'ended by a failure'}: this is what it had."
+        )
+    return f"The job is not finished ({state.value}): this is what there is so far."
+
+
+def reason_sentence(scene: Scene) -> str:
+    """Why the pick is fp32 or keeps no limit, as `best` says it; empty of another, whose numbers are the reason."""
+    best = scene.view.best
+    if best is None or (best.feasible and best.uniform != "uniform fp32"):
+        return ""
+    return best.reason
 
 
 def versus_sentence(scene: Scene) -> str:
@@ -45,6 +73,14 @@ def label(spot: Spot) -> str:
     if spot.role in (Role.FP32, Role.UNIFORM):
         return _uniform(uniform)
     return number if spot.role is Role.FRONT else ""
+
+
+def label_in(scene: Scene, spot: Spot) -> str:
+    """The same, with the number that puts it beyond the frame where it lies there."""
+    text, tip = label(spot), scene.tip(spot) if spot.placed else ""
+    if not text or not tip:
+        return text
+    return f"{text}: drop {percent(spot.y.value)}" if tip in ("up", "down") else f"{text}: {times(spot.x.value)}"
 
 
 def hover(spot: Spot, scene: Scene) -> tuple[str, ...]:
@@ -65,9 +101,15 @@ def hover(spot: Spot, scene: Scene) -> tuple[str, ...]:
 
 
 def edge_note(scene: Scene) -> str:
-    """How many marks stand at the edge instead of where they are; empty when none does."""
-    noun = "trial lies" if scene.outside == 1 else "trials lie"
-    return f"{scene.outside} {noun} beyond the frame, at its edge." if scene.outside else ""
+    """How many trials are beyond the frame and what is drawn of them; empty when none is."""
+    if not scene.outside:
+        return ""
+    noun, them = (
+        ("trial lies", "a hollow tip points to it")
+        if scene.outside == 1
+        else ("trials lie", "hollow tips point to them")
+    )
+    return f"{scene.outside} {noun} beyond the frame: {them}."
 
 
 def caption(scene: Scene) -> tuple[str, ...]:
@@ -88,8 +130,11 @@ def _uniform(name: str) -> str:
 
 
 def _place(spot: Spot) -> str:
-    place = {0: "on the front", 1: f"tied with {short(spot.row.tied_with)}"}.get(spot.row.rank, "dominated")
-    return f"the pick, {place}" if spot.role is Role.PICK else place
+    # "dominated" of what breaks a limit says nothing: a limit's remark follows
+    apart = "" if spot.standing is not Standing.FEASIBLE else "dominated"
+    tie = f"tied with {short(spot.row.tied_with)}" if spot.row.feasible else apart
+    place = {0: "on the front", 1: tie}.get(spot.row.rank, apart)
+    return ", ".join(part for part in ("the pick" if spot.role is Role.PICK else "", place) if part)
 
 
 def _day(origin: Origin) -> str:
@@ -106,7 +151,8 @@ def _reading(scene: Scene) -> tuple[str, ...]:
     axes = scene.view.objectives
     return (
         f"Bars are intervals of {sure} confidence.",
-        "Joined marks of one colour cannot be told apart." if scene.ties else "",
+        "Dotted lines join a front member with what cannot be told from it." if scene.ties else "",
+        equal_line(scene.view.rows),
         edge_note(scene),
         f"Limits that are no line here: {', '.join(unseen)}." if unseen else "",
         f"Without a usable number, so not drawn: trial {', '.join(lost)}." if lost else "",

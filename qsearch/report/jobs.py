@@ -8,7 +8,7 @@ from qsearch.contracts.job import Job, JobState, ModelRef, holder_text
 from qsearch.contracts.views import JobStatus, Progress
 from qsearch.report.answer import Answer, Line, Mark, Row, Table, facts
 from qsearch.report.bests import best_document, best_table
-from qsearch.report.numbers import count, duration, moment
+from qsearch.report.numbers import count, duration, durations, moment
 from qsearch.report.progress import leaders_table, states_text
 
 _MARKS = {JobState.DONE: Mark.GOOD, JobState.FAILED: Mark.PROBLEM, JobState.CANCELLED: Mark.DIM}
@@ -112,7 +112,6 @@ def _leader(leader: tuple[str, str, float, float, float, float]) -> dict[str, ob
 
 def _status_table(status: JobStatus) -> Table:
     job, progress = status.job, status.progress
-    seconds = ", ".join(f"{part} {duration(value)}" for part, value in status.seconds.items())
     pairs = [
         ("state", job.state.value),
         ("doing", "" if job.state.ended else progress.doing),
@@ -126,6 +125,6 @@ def _status_table(status: JobStatus) -> Table:
         ("to go", "" if job.state.ended else duration(progress.eta_s)),
         ("created", moment(job.created) or ""),
         ("ended", moment(job.ended) or ""),
-        ("time went to", seconds),
+        ("time went to", durations(status.seconds)),
     ]
     return facts(f"job {job.name} ({job.id})", pairs, notes=status.notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from qsearch.contracts.measurement import Accuracy, Latency
@@ -10,11 +11,27 @@ from qsearch.contracts.verdict import Interval
 
 #: what is written where there is no number
 NOTHING = "–"
+#: an interval of a speed-up whose ends are this many times apart tells nothing
+_USELESS = 100.0
+#: parts of a trial's time by the names that people know
+_PARTS = {"assemble": "assembling", "sit": "timing", "score": "scoring"}
 
 
 def speedup(value: float, low: float, high: float) -> str:
-    """`1.52× [1.49, 1.55]`: time of fp32 / time of the candidate."""
+    """`1.52× [1.49, 1.55]`: time of fp32 / time of the candidate; `0.21× [not told]` of a useless interval."""
+    if not told(low, high):
+        return f"{_fixed(value, 2)}×" if math.isnan(value) else f"{_fixed(value, 2)}× [not told]"
     return f"{_fixed(value, 2)}× [{_fixed(low, 2)}, {_fixed(high, 2)}]"
+
+
+def told(low: float, high: float) -> bool:
+    """Whether the interval of a speed-up says anything: both ends are positive numbers, and not worlds apart."""
+    return low > 0 and high < low * _USELESS
+
+
+def times(value: float) -> str:
+    """`1.52×`, where the interval stands elsewhere."""
+    return f"{_fixed(value, 2)}×"
 
 
 def speedup_of(latency: Latency) -> Interval:
@@ -84,6 +101,11 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def durations(seconds: Mapping[str, float]) -> str:
+    """`assembling 200 ms, timing 12 s`: what the time of trials went to."""
+    return ", ".join(f"{_PARTS.get(part, part)} {duration(value)}" for part, value in seconds.items())
 
 
 def moment(when: datetime | None) -> str | None:

@@ -44,7 +44,7 @@ class Axis:
 def draw(dots: Sequence[Dot], *, x: Axis, y: Axis, width: int = 80, height: int = 24) -> list[str]:
     """Lines of at most `width` characters, `height` of them: frame, ticks, dots. y grows downwards.
 
-    NOTE: y grows downwards because it is a drop: less is better, and better is up and right.
+    NOTE: y grows downwards because it is a drop: less is better, and the arrow points to what is better.
 
     Raises:
         UsageError: the frame is too small to hold anything.
@@ -62,7 +62,7 @@ def draw(dots: Sequence[Dot], *, x: Axis, y: Axis, width: int = 80, height: int 
             _bars(grid, dot, across, down)
     for dot in sorted(dots, key=lambda each: each.weight):
         grid[down.cell(dot.y[0])][across.cell(dot.x[0])] = dot.glyph
-    return [f"{y.name} ↓", *_body(grid, down, y), *_foot(across, x, columns)]
+    return [f"{y.name} ↑", *_body(grid, down, y), *_foot(across, x, columns)]
 
 
 @dataclass(frozen=True, slots=True)

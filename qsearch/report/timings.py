@@ -13,7 +13,8 @@ from qsearch.contracts.views import BenchView
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.evaluation import operators_text
 from qsearch.report.numbers import NOTHING, count, duration, milliseconds, percent, rate, size, speedup, speedup_of
-from qsearch.report.trial import latency_document, sample_counts
+from qsearch.report.remarks import equal_remark
+from qsearch.report.trial import grouped, latency_document, sample_counts
 from qsearch.report.trial_rows import rate_cells
 
 #: percentiles of single inferences in the table; a document has them all
@@ -160,14 +161,15 @@ def _line(view: BenchView, position: int) -> Line:
         rates = [seen.throughput.reference for seen in view.result.latencies.values() if seen.throughput]
         p50 = NOTHING if reference is None else _time(reference, rates[0] if rates else None)
         return Line(cells=(name, target, NOTHING, p50, NOTHING, "reference", NOTHING, ""))
-    gain = speedup_of(latency)
+    gain, equal = speedup_of(latency), equal_remark(latency)
     cells = (
         name,
         target,
         speedup(gain.value, gain.low, gain.high),
         _time(latency.median_ms, latency.throughput.arm if latency.throughput else None),
-        _tails(latency),
-        f"{latency.verdict.value}, smallest visible difference {percent(latency.detectable)}",
+        _tails(latency, in_groups=grouped(view.result.sitting, str(position))),
+        f"{latency.verdict.value}{f' ({equal})' if equal else ''}, "
+        f"smallest visible difference {percent(latency.detectable)}",
         f"{latency.pairs} in {count(latency.sessions, 'session')}, {_rejected(view, position)} blocks rejected",
         ", ".join(latency.flags),
     )
@@ -178,11 +180,13 @@ def _time(median_ms: float, seen: Interval | None) -> str:
     return milliseconds(median_ms) if seen is None else f"{milliseconds(median_ms)}, {rate(seen)}"
 
 
-def _tails(latency: Latency) -> str:
+def _tails(latency: Latency, *, in_groups: bool) -> str:
     """`p90 ≤ 4.6 ms, p99 needs 662`: upper bounds at 99 % confidence, or the samples that one needs."""
     parts = []
     for name in _TAILS:
         value, need = latency.tails.get(name), latency.tails_need.get(name)
+        if value is None and in_groups:
+            return "timed in groups"
         if value is not None:
             parts.append(f"{name} ≤ {milliseconds(value)}")
         elif need is not None:

@@ -12,7 +12,7 @@ from qsearch.report.bests import choice_counts
 from qsearch.report.numbers import (
     count,
     drop_of,
-    duration,
+    durations,
     milliseconds,
     moment,
     percent,
@@ -21,8 +21,12 @@ from qsearch.report.numbers import (
     speedup,
     speedup_of,
 )
+from qsearch.report.remarks import equal_remark
 from qsearch.report.surroundings import surroundings_document, surroundings_facts
 from qsearch.report.trial_rows import reference
+
+#: instead of tails, which are those of single inferences
+IN_GROUPS = "not told: inferences this short are timed in groups"
 
 
 def trial_answer(view: TrialView) -> Answer:
@@ -92,9 +96,10 @@ def throughput_text(latency: Latency) -> str:
 def latency_text(latency: Latency) -> str:
     """`1.52× [1.49, 1.55], FASTER, 2 sessions, 8 pairs, smallest visible difference 1.5 %`, its luck and flags."""
     gain = speedup_of(latency)
+    equal = equal_remark(latency)
     parts = [
         speedup(gain.value, gain.low, gain.high),
-        latency.verdict.value,
+        f"{latency.verdict.value} ({equal})" if equal else latency.verdict.value,
         count(latency.sessions, "session"),
         count(latency.pairs, "pair"),
         f"smallest visible difference {percent(latency.detectable)}",
@@ -104,8 +109,16 @@ def latency_text(latency: Latency) -> str:
     return ", ".join(parts)
 
 
-def tails_text(latency: Latency) -> str:
+def grouped(sitting: Sitting, arm: str) -> bool:
+    """Whether an arm's inferences were so short that they were timed in groups, never one alone."""
+    mine = [block.group for block in sitting.blocks if block.arm == arm]
+    return bool(mine) and min(mine) > 1
+
+
+def tails_text(latency: Latency, *, in_groups: bool = False) -> str:
     """`p50 ≤ 4.21 ms, p90 ≤ 4.6 ms, p99 – (needs 662 samples)`: upper bounds at 99 % confidence; "" without any."""
+    if in_groups and latency.tails and all(value is None for value in latency.tails.values()):
+        return IN_GROUPS
     parts = [
         f"{name} – (needs {latency.tails_need.get(name, 0)} samples)"
         if value is None
@@ -181,7 +194,7 @@ def _trial_table(view: TrialView) -> Table:
         ("cause", cause),
         ("failed attempts", failures),
         ("target", trial.target),
-        ("proposed by", f"{trial.origin}: {view.why}" if view.why else trial.origin),
+        ("proposed by", _proposed(view)),
         ("layers", choice_counts(trial.candidate.choices.values())),
         *(_numbers(view, got) if got else []),
         ("export it", _export_line(view) or ""),
@@ -189,18 +202,27 @@ def _trial_table(view: TrialView) -> Table:
     return facts(f"trial {reference(trial)}", pairs)
 
 
+def _proposed(view: TrialView) -> str:
+    """The origin and why; once where the reason begins with the origin."""
+    origin = view.trial.origin
+    if not view.why or view.why.startswith(origin):
+        return view.why or origin
+    return f"{origin}: {view.why}"
+
+
 def _numbers(view: TrialView, got: Measurement) -> list[tuple[str, str]]:
     sitting = (
         f"{milliseconds(got.latency.median_ms)}, fp32 {milliseconds(got.latency.reference_ms)} in the same sitting"
     )
+    in_groups = any(grouped(got.sitting, arm) for arm in sample_counts(got.sitting) if arm != got.sitting.reference)
     return [
         ("speed-up", latency_text(got.latency)),
         ("speed-up, finals", latency_text(view.final_latency) if view.final_latency else ""),
         ("throughput", throughput_text(got.latency)),
         ("throughput, finals", throughput_text(view.final_latency) if view.final_latency else ""),
         ("latency p50", sitting),
-        ("latency tails", tails_text(got.latency)),
-        ("latency tails, finals", tails_text(view.final_latency) if view.final_latency else ""),
+        ("latency tails", tails_text(got.latency, in_groups=in_groups)),
+        ("latency tails, finals", tails_text(view.final_latency, in_groups=in_groups) if view.final_latency else ""),
         ("raw samples", _samples_text(got.sitting)),
         *surroundings_facts(got.sitting),
         ("accuracy, search", _accuracy_text(got.accuracy)),
@@ -208,7 +230,7 @@ def _numbers(view: TrialView, got: Measurement) -> list[tuple[str, str]]:
         ("size", size(got.size_bytes)),
         ("peak memory", size(got.peak_memory_bytes)),
         ("operators as run", ", ".join(f"{op} {number}" for op, number in Counter(got.optimised_ops).most_common())),
-        ("time went to", ", ".join(f"{part} {duration(value)}" for part, value in got.seconds.items())),
+        ("time went to", durations(got.seconds)),
     ]
 
 

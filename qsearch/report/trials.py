@@ -11,6 +11,7 @@ from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.bests import best_document, choice_counts
 from qsearch.report.limits import limits_remark
 from qsearch.report.numbers import NOTHING, drop_of, milliseconds, rate, samples_per_s, size, speedup, speedup_of
+from qsearch.report.remarks import explained, flag_words
 from qsearch.report.trial_rows import (
     Pooled,
     front_row,
@@ -95,7 +96,8 @@ def _by_target(trials: Sequence[FrontRow | TrialView]) -> dict[str, list[int]]:
 
 
 def _place(row: FrontRow) -> str:
-    return {0: "front", 1: f"tie {short(row.tied_with)}"}.get(row.rank, "")
+    tie = f"tie {short(row.tied_with)}" if row.feasible else ""
+    return {0: "front", 1: tie}.get(row.rank, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +108,22 @@ class _Style:
     heldout_n: int | None
     #: whether every row is of the offline scenario
     offline: bool = False
+    #: what explains the words in the rows
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, rows: Sequence[FrontRow]) -> _Style:
         heldout = [row.result.heldout for row in rows if row.result.heldout]
         searched = [row.result.accuracy for row in rows if not row.result.accuracy.truncated]
         offline = bool(rows) and all(shown_latency(row).throughput for row in rows)
-        return cls(_only(each.n for each in searched), _only(each.n for each in heldout), offline)
+        return cls(_only(each.n for each in searched), _only(each.n for each in heldout), offline, explained(rows))
 
     def table(self, lines: Sequence[Line], title: str) -> Table:
         drops = (_heading("drop, search", self.search_n), _heading("drop, held out", self.heldout_n))
         time = _RATE if self.offline else "p50"
         columns = ("trial", "place", "speed-up", *drops, "size", time, "layers", "remarks")
         right = frozenset({"trial", "speed-up", *drops, "size", time})
-        return Table(columns=columns, lines=tuple(lines), title=title, right=right, spare=_SPARE)
+        return Table(columns=columns, lines=tuple(lines), title=title, notes=self.notes, right=right, spare=_SPARE)
 
     def line(self, row: FrontRow, pooled: Pooled) -> Line:
         result = row.result
@@ -153,21 +157,12 @@ def _heading(name: str, n: int | None) -> str:
     return name if n is None else f"{name} n={n}"
 
 
-#: flags worth a word in a table; `show` and the JSON forms have all of them, by their full names
-_SHORT = {
-    "no_steady_state": "unsteady",
-    "many_rejected": "disturbed",
-    "indicative": "indicative",
-    "lowered_priority": "low priority",
-}
-
-
 def _remarks(row: FrontRow) -> str:
     remarks = [
         "the pick" if row.pick else "",
         f"uniform {row.uniform}" if row.uniform else "",
         limits_remark(row),
-        *(_SHORT[flag] for flag in shown_latency(row).flags if flag in _SHORT),
+        *flag_words(shown_latency(row)),
     ]
     return ", ".join(part for part in remarks if part)
 

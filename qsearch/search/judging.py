@@ -30,8 +30,8 @@ from qsearch.contracts.measurement import Accuracy
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Verdict
 from qsearch.search.feasible import excess
+from qsearch.search.margin import Margin
 from qsearch.search.objectives import was_seated
-from qsearch.search.pareto import THETA
 from qsearch.search.rules import FASTEST, by_rule
 from qsearch.search.space import is_fp32
 
@@ -122,7 +122,8 @@ class Court:
     def _ahead(self, untested: Sequence[Result], seated: Sequence[Result]) -> Result | None:
         if seated and self.rule != FASTEST:
             return None
-        return next((r for r in untested if all(_clearly_faster(r, other) for other in seated)), None)
+        margin = Margin.of(self.reference_ms)
+        return next((r for r in untested if all(_clearly_faster(r, other, margin) for other in seated)), None)
 
 
 def proof_of(heldout: Accuracy | None, limit: DropLimit | None) -> Proof:
@@ -135,7 +136,7 @@ def proof_of(heldout: Accuracy | None, limit: DropLimit | None) -> Proof:
     return Proof.REFUTED if seen.low > limit.amount else Proof.NOT_REFUTED
 
 
-def _clearly_faster(one: Result, other: Result) -> bool:
+def _clearly_faster(one: Result, other: Result, margin: Margin) -> bool:
     # Both by their screening: a finalist's final time beside an untested one's lucky time favours the latter.
     mine, theirs = one.latency.ratio, other.latency.ratio
-    return mine.value < theirs.value and not mine.overlaps(theirs, THETA)
+    return margin.clear(mine.high, theirs.low)

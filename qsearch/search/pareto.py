@@ -6,9 +6,10 @@ taken as it is and the latency as an interval.
 1. Walk the trials by rising drop (equal drops: the faster first). The *member at a drop* is the
    fastest front member met so far.
 2. The next trial is on the front (rank 0) when its interval is clear below that of the member at its
-   drop, each interval widened by θ = 2 %. When the member was measured more than twice as coarsely as
-   the trial, its point estimate stands for its interval: a wide interval must not hold the front.
-3. Otherwise, when the two widened intervals overlap, it is tied with that member (rank 1): as much drop
+   drop: each interval widened by θ = 2 %, and with more than 20 µs of fp32's time between them. When the
+   member was measured more than twice as coarsely as the trial, its point estimate stands for its
+   interval: a wide interval must not hold the front.
+3. Otherwise, when neither is clear of the other, it is tied with that member (rank 1): as much drop
    or more, and no speed that could be told apart. Ties are with members only, never with each other,
    because "cannot be told apart" does not chain.
 4. Otherwise that member is clearly faster at no more drop: dominated (rank 2).
@@ -40,10 +41,9 @@ from qsearch.contracts.job import Constraints
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Interval
 from qsearch.search.feasible import HOPELESS, excess, pooled_reference_ms
+from qsearch.search.margin import Margin
 from qsearch.search.objectives import checked, is_usable, must_be_comparable, values, was_seated
 
-#: relative difference of latencies below which nobody is called faster
-THETA = 0.02
 #: a member this many times wider than its challenger is judged by its point estimate
 _COARSE = 2.0
 
@@ -69,7 +69,8 @@ def front(
     usable = {result.trial.number: result for result in history if is_usable(result)}
     # one that was stopped early is dominated wherever it stands: its drop is known to be too large, and no more
     whole = {number: result for number, result in usable.items() if not result.accuracy.truncated}
-    places = _places([_Runner.of(result, names, feasible=over[n] == 0) for n, result in whole.items()])
+    margin = Margin.of(_reference_ms(list(usable.values()))) if "latency" in names else None
+    places = _places([_Runner.of(result, names, margin, feasible=over[n] == 0) for n, result in whole.items()])
     entries = []
     for number, exceeded in over.items():
         place = places.get(number, _DOMINATED)
@@ -89,10 +90,7 @@ def front(
 def excesses(history: Sequence[Result], constraints: Constraints, *, confident: bool = False) -> dict[int, float]:
     """Trial number → excess on the search split; an unusable trial (polluted, not finite) is hopeless."""
     usable = [result for result in history if is_usable(result)]
-    try:
-        reference_ms: float | None = pooled_reference_ms(usable)
-    except NotFound:
-        reference_ms = None
+    reference_ms = _reference_ms(usable)
     found = {r.trial.number: excess(r, constraints, reference_ms, confident=confident) for r in usable}
     return {result.trial.number: found.get(result.trial.number, HOPELESS) for result in history}
 
@@ -110,6 +108,13 @@ def hypervolume(points: Iterable[tuple[float, float]], reference: tuple[float, f
             area += (reference[0] - first) * (ceiling - second)
             ceiling = second
     return area
+
+
+def _reference_ms(usable: Sequence[Result]) -> float | None:
+    try:
+        return pooled_reference_ms(usable)
+    except NotFound:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +142,11 @@ class _Runner:
     feasible: bool
     screened: _Spot
     final: _Spot | None
-    #: fraction by which an interval is widened before two may be told apart; 0 where all is exact
-    slack: float
+    #: how far two must lie apart to be told apart; None where all is exact
+    margin: Margin | None
 
     @classmethod
-    def of(cls, result: Result, names: tuple[str, str], *, feasible: bool) -> _Runner:
+    def of(cls, result: Result, names: tuple[str, str], margin: Margin | None, *, feasible: bool) -> _Runner:
         # Latency is the axis that may have an interval; any other pair is exact in both.
         first, second = names if names[0] != "latency" else (names[1], names[0])
         return cls(
@@ -149,7 +154,7 @@ class _Runner:
             feasible=feasible,
             screened=_Spot(_seen(result, first).value, _seen(result, second)),
             final=_Spot(_final(result, first).value, _final(result, second)) if _has_final(result) else None,
-            slack=THETA if second == "latency" else 0.0,
+            margin=margin,
         )
 
 
@@ -205,10 +210,10 @@ def _place(runner: _Runner, members: Sequence[_Runner]) -> _Place:
         before = _order(theirs, member.number) < _order(mine, runner.number)
         if judged and before and (held is None or theirs.timed.value < held[1].timed.value):
             held = mine, theirs, member.number
-    if held is None or _clear(held[0].timed, held[1].timed, runner.slack):
+    if held is None or _clear(held[0].timed, held[1].timed, runner.margin):
         return _FRONT
     mine, theirs, number = held
-    tied = mine.timed.overlaps(theirs.timed, runner.slack) if runner.slack else mine == theirs
+    tied = runner.margin.tied(mine.timed, theirs.timed) if runner.margin else mine == theirs
     return _Place(1, number) if tied else _DOMINATED
 
 
@@ -218,7 +223,8 @@ def _pair(one: _Runner, other: _Runner) -> tuple[_Spot, _Spot]:
     return one.screened, other.screened
 
 
-def _clear(challenger: Interval, member: Interval, slack: float) -> bool:
+def _clear(challenger: Interval, member: Interval, margin: Margin | None) -> bool:
+    if margin is None:
+        return challenger.high < member.low
     coarse = member.high - member.low > _COARSE * (challenger.high - challenger.low)
-    bound = member.value if coarse and slack else member.low
-    return challenger.high * (1 + slack) < bound * (1 - slack)
+    return margin.clear(challenger.high, member.value if coarse else member.low)

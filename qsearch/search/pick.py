@@ -74,7 +74,7 @@ def pick(  # noqa: PLR0913 - what is asked and what is known of one job; a recor
         unusable=tuple(r for r in known if not is_usable(r) and not is_fp32(r.trial.candidate)),
     )
     best = _best(job, target, court, ruling, reasons.of(told), _versus(ruling, results, space, court, final))
-    return replace(best, uniform=space.uniform_name(ruling.taken.trial.candidate))
+    return replace(best, uniform=space.uniform_name(ruling.taken.trial.candidate), finals=final is not None)
 
 
 def _with_finals(history: Sequence[Result], final: FinalResult | None) -> list[Result]:

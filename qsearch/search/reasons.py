@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qsearch.contracts.job import Constraints
 from qsearch.contracts.trial import Result
-from qsearch.contracts.verdict import Verdict
+from qsearch.contracts.verdict import COUNTS_AS_EQUAL, Verdict, rests_on_absolute
 from qsearch.search.judging import Ruling
 from qsearch.search.objectives import was_seated
 from qsearch.search.rules import FASTEST
@@ -92,7 +92,7 @@ def _nothing_faster(told: Told) -> str:
     return (
         f"Do not quantize: {nothing} is faster than fp32 by more than a tie; "
         f"the fastest of {_count(len(rivals), noun)}, {_name(told, nearest)}, is at {_speed(nearest)}, "
-        f"{nearest.judged_latency.verdict}{_besides(told)}."
+        f"{nearest.judged_latency.verdict}{_equal(nearest)}{_besides(told)}."
     )
 
 
@@ -135,6 +135,11 @@ def _name(told: Told, result: Result) -> str:
 def _speed(result: Result) -> str:
     seen = result.judged_latency.ratio.inverse()
     return f"{seen.value:.2f}× fp32 ({seen.low:.2f}–{seen.high:.2f})"
+
+
+def _equal(result: Result) -> str:
+    seen = result.judged_latency
+    return f" ({COUNTS_AS_EQUAL})" if rests_on_absolute(seen.verdict, seen.reference_ms) else ""
 
 
 def _drop(result: Result) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qsearch.contracts.errors import NotFound
-from qsearch.contracts.job import Job, JobSpec, Lease
+from qsearch.contracts.job import Job, JobSpec, JobState, Lease
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.trial import Result
 from qsearch.contracts.views import FrontRow, FrontView, Origin
@@ -43,7 +43,15 @@ class Answers:
         return history
 
 
-def front_view(ledger: Ledger, job: str, spec: JobSpec, target: str, *, confident: bool = False) -> FrontView:
+def front_view(
+    ledger: Ledger,
+    job: str,
+    spec: JobSpec,
+    target: str,
+    *,
+    confident: bool = False,
+    state: JobState = JobState.DONE,
+) -> FrontView:
     """The front of a target as the ledger holds it; `confident` draws it anew, judged by upper bounds.
 
     Raises:
@@ -84,6 +92,7 @@ def front_view(ledger: Ledger, job: str, spec: JobSpec, target: str, *, confiden
         constraints=spec.constraints,
         objectives=tuple(spec.objectives),
         origin=_origin(spec, target, prepared[1], list(results.values())),
+        state=state,
     )
 
 

@@ -199,7 +199,8 @@ class LocalDesk:
         from qsearch.service.references import target_of
 
         found = self._ledger.job(job, self._owner)
-        return front_view(self._ledger, found.id, found.spec, target_of(found, target), confident=confident)
+        asked = target_of(found, target)
+        return front_view(self._ledger, found.id, found.spec, asked, confident=confident, state=found.state)
 
     def layers(self, job: str, target: str) -> LayersView:
         """See `Desk.layers`."""

@@ -106,7 +106,7 @@ def best(ledger: Ledger, job: Job, query: BestQuery) -> Best:
     prepared = ledger.prepared(job.id, target)
     if not history or prepared is None:
         raise NotFound(f"job {job.id} has no finished trial for target {target} yet", f"qsearch status {job.id}")
-    return pick(
+    found = pick(
         job.id,
         target,
         history,
@@ -117,6 +117,7 @@ def best(ledger: Ledger, job: Job, query: BestQuery) -> Best:
         confident=query.confident,
         objectives=job.spec.objectives,
     )
+    return replace(found, state=job.state)
 
 
 def limits(constraints: Constraints, query: BestQuery) -> Constraints:
@@ -132,7 +133,7 @@ def limits(constraints: Constraints, query: BestQuery) -> Constraints:
 
 def _bests(ledger: Ledger, job: Job) -> tuple[Best, ...]:
     found = (ledger.best(job.id, target.name) for target in job.spec.targets)
-    return tuple(best for best in found if best is not None)
+    return tuple(replace(best, state=job.state) for best in found if best is not None)
 
 
 def _unjudged(ledger: Ledger, job: Job, target: str) -> bool:

@@ -15,7 +15,8 @@ import report_records_models as model_records
 
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.comparison import Basis
-from qsearch.contracts.verdict import Verdict
+from qsearch.contracts.job import JobState
+from qsearch.contracts.verdict import Interval, Verdict
 from qsearch.report.across import across_answer
 from qsearch.report.answer import Answer
 from qsearch.report.bests import best_answer, versus_text
@@ -30,7 +31,7 @@ from qsearch.report.plans import plan_answer, possible, spec_answer
 from qsearch.report.progress import fraction_done, progress_line
 from qsearch.report.queries import query_answer
 from qsearch.report.timings import bench_answer
-from qsearch.report.trial import sample_counts, trial_answer
+from qsearch.report.trial import latency_text, sample_counts, trial_answer
 from qsearch.report.trial_rows import pooled_references
 from qsearch.report.trials import fronts_answer, trials_answer
 from qsearch.report.writers import FORMS, write
@@ -113,6 +114,83 @@ def test_a_pick_that_never_sat_in_the_finals_is_said_to_be_that_and_nothing_else
     assert versus_text(seated) == "no uniform candidate that keeps the limits was in the finals"
     fp32 = replace(unseated, choices=dict.fromkeys(records.LAYERS, Choice.FP32), uniform="uniform fp32")
     assert versus_text(fp32) == "no uniform candidate that keeps the limits was in the finals"
+
+
+def test_without_finals_it_is_said_why_there_were_none() -> None:
+    fp32 = records.best(
+        drop=None,
+        versus_uniform=None,
+        choices=dict.fromkeys(records.LAYERS, Choice.FP32),
+        uniform="uniform fp32",
+        finals=False,
+    )
+    assert versus_text(replace(fp32, state=JobState.SEARCHING)) == "no finals yet"
+    assert versus_text(replace(fp32, state=JobState.CANCELLED)) == "no finals: the job was cancelled"
+    assert versus_text(replace(fp32, state=JobState.FAILED, finals=None)) == "no finals: the job failed"
+    assert versus_text(replace(fp32, state=JobState.DONE)).startswith("no finals: there was no candidate")
+    seated = replace(fp32, state=JobState.DONE, finals=True)
+    assert versus_text(seated) == "no uniform candidate that keeps the limits was in the finals"
+
+
+def test_where_20_microseconds_decide_it_is_said() -> None:
+    best = records.best(latency_p50_ms=0.005)
+    same = replace(best.versus_uniform, verdict=Verdict.EQUIVALENT)  # type: ignore[type-var]
+    told = "differences under 20 µs count as equal"
+    assert versus_text(replace(best, versus_uniform=same)) == (
+        f"as fast as uniform int8-dynamic (trial 1) ({told}): 1.05× [1.03, 1.08] head to head"
+    )
+    assert told not in versus_text(replace(records.best(), versus_uniform=same)), "6.33 ms: 2 % decide"
+    quick = records.latency(0.93, verdict=Verdict.EQUIVALENT, reference_ms=0.006)
+    assert f"EQUIVALENT ({told})" in latency_text(quick)
+    assert told not in latency_text(replace(quick, verdict=Verdict.SLOWER))
+    assert told not in latency_text(replace(quick, reference_ms=6.0))
+
+
+def test_inferences_timed_in_groups_have_no_tails_and_say_why() -> None:
+    shown = records.shown()
+    assert shown.measurement is not None
+    tails = {"tails": {"p50": None}, "tails_need": {"p50": 11}}
+    blocks = tuple(replace(block, group=50) for block in shown.measurement.sitting.blocks)
+    grouped = replace(
+        shown.measurement,
+        latency=replace(shown.measurement.latency, **tails),
+        sitting=replace(shown.measurement.sitting, blocks=blocks),
+    )
+    cells = dict(line.cells for line in trial_answer(replace(shown, measurement=grouped)).tables[0].lines)
+    assert cells["latency tails"] == "not told: inferences this short are timed in groups"
+    assert cells["time went to"] == "assembling 200 ms, timing 12 s"
+
+
+def test_the_origin_of_a_trial_is_said_once() -> None:
+    why = "uniform int8-static: a baseline that every mixture has to beat."
+    shown = records.shown()
+    uniform = replace(shown, why=why, trial=replace(shown.trial, origin="uniform int8-static"))
+    cells = dict(line.cells for line in trial_answer(uniform).tables[0].lines)
+    assert cells["proposed by"] == why
+    assert dict(line.cells for line in trial_answer(shown).tables[0].lines)["proposed by"].startswith("tpe: ")
+
+
+def test_odd_numbers_of_a_row_are_words_that_are_explained_below() -> None:
+    rows = records.front().rows
+    useless = replace(rows[6].result.latency, ratio=Interval(value=4.0, low=0.001, high=300.0))
+    flagged = replace(rows[1].result.latency, flags=("many_rejected", "no_steady_state"), verdict=Verdict.POLLUTED)
+    changed = (
+        rows[0],
+        replace(rows[1], feasible=False, excess=1e6, result=replace(rows[1].result, latency=flagged)),
+        replace(rows[2], rank=1, tied_with="j1/0", excess=35.68),
+        *rows[3:6],
+        replace(rows[6], result=replace(rows[6].result, latency=useless)),
+    )
+    table = fronts_answer([records.front(rows=changed)]).tables[0]
+    lines = {line.cells[0]: line.cells for line in table.lines}
+    assert lines["1"][-1] == "uniform int8-dynamic, polluted, disturbed, unsteady"
+    assert lines["2"][1] == "", "what breaks a limit is no tie"
+    assert lines["2"][-1] == "uniform ternary, infeasible, 37 times the limit"
+    assert lines["6"][2] == "0.25× [not told]"
+    (note,) = table.notes
+    assert [word for word in ("polluted: ", "disturbed: ", "unsteady: ", "[not told]: ") if word not in note] == []
+    assert "indicative" not in note
+    assert fronts_answer([records.front()]).tables[0].notes == ()
 
 
 def test_infeasible_is_said_where_the_pick_stands() -> None:

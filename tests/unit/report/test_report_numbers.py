@@ -21,7 +21,7 @@ def test_no_negative_zero() -> None:
 
 def test_not_a_number_is_a_dash_and_infinity_is_said() -> None:
     assert numbers.percent(math.nan) == "– %"
-    assert numbers.speedup(1.0, 0.5, math.inf) == "1.00× [0.50, ∞]"
+    assert numbers.speedup(1.0, 0.5, math.inf) == "1.00× [not told]"
     assert numbers.milliseconds(math.nan) == numbers.NOTHING
 
 

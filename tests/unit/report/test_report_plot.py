@@ -9,6 +9,8 @@ import pytest
 import report_records as records
 
 from qsearch.contracts.errors import UsageError
+from qsearch.contracts.job import JobState
+from qsearch.contracts.verdict import Verdict
 from qsearch.report.front_plot import front_plot
 from qsearch.report.plot import Axis, Dot, draw
 from qsearch.report.ranges import Range
@@ -84,15 +86,35 @@ def test_too_small_is_refused() -> None:
 
 
 def test_a_front_marks_pick_baselines_ties_and_infeasible() -> None:
-    lines = front_plot(records.front(), width=90, height=24)
+    lines = front_plot(records.front(), width=110, height=24)
     drawn = "\n".join(lines[: lines.index("", 2)])
-    for glyph in "★◆▲Ba·×":
+    for glyph in "★◆▲Ba·↓":
         assert glyph in drawn, glyph
     legend = lines[lines.index("", lines.index("", 2) + 1) :]
     assert any(line.split()[:2] == ["★", "4"] and "front A" in line and "drop 0.4 %" in line for line in legend)
     assert any(line.split()[:2] == ["◆", "0"] and "uniform fp32" in line for line in legend)
     assert any(line.split()[:2] == ["×", "2"] and "infeasible" in line for line in legend)
-    assert "1 beyond the frame, drawn at its edge" in lines
+    inside = [line for line in drawn.splitlines() if "│" in line or "┤" in line]
+    assert not any("×" in line for line in inside), "what lies beyond the frame is no mark inside it"
+    assert "1 beyond the frame, where the arrows at its edge point" in lines
+
+
+def test_the_arrow_points_to_what_is_better_and_words_fold_at_the_width() -> None:
+    for width in (60, 90):
+        lines = front_plot(records.front(state=JobState.CANCELLED), width=width, height=20)
+        assert max(map(len, lines)) <= width
+        assert lines[1].startswith("The job was cancelled")
+        assert any(line.endswith("up is better ↑") for line in lines)
+        assert not any("↓" in line for line in lines if "better" in line)
+
+
+def test_words_that_occur_are_explained_once_below_the_list() -> None:
+    rows = records.front().rows
+    noisy = replace(rows[1].result.latency, verdict=Verdict.POLLUTED, flags=("many_rejected",))
+    spoiled = replace(rows[1], feasible=False, result=replace(rows[1].result, latency=noisy))
+    lines = front_plot(records.front(rows=(rows[0], spoiled, *rows[2:])), width=120)
+    assert sum("too few undisturbed pairs" in line for line in lines) == 1
+    assert any(line.startswith("?    1") and line.endswith("polluted") for line in lines)
 
 
 def test_a_tie_carries_the_letter_of_its_member() -> None:

@@ -120,7 +120,26 @@ def test_all_trials_are_drawn_with_their_ties_and_bars_where_they_are() -> None:
         [t.get("name") for t, seen in zip(drawn["data"], shown, strict=True) if seen and t.get("showlegend")]
         for shown in (framed, everything)
     ]
-    assert named[0] == named[1]
+    assert "beyond the frame" in named[0]
+    assert set(named[1]) - set(named[0]) == {"not told apart", "uniform, breaks a limit"}
+
+
+def test_a_limit_is_above_the_grid_and_no_tip_is_a_mark() -> None:
+    drawn = figure(scene_of(view()))
+    (rule,) = drawn["layout"]["shapes"]
+    assert (rule["layer"], rule["y0"], rule["y1"]) == ("above", 1.0, 1.0)
+    tips = [trace for trace in drawn["data"] if trace.get("name") == "beyond the frame" and trace.get("visible", True)]
+    assert [trace["marker"]["symbol"] for trace in tips] == [["triangle-down"]]
+    assert tips[0]["marker"]["color"] == ["#ffffff"], "hollow"
+    assert tips[0]["text"] == ["uniform ternary: drop 90.0 %"]
+    ties = next(trace for trace in drawn["data"] if trace.get("name") == "not told apart")
+    assert (ties["line"]["dash"], ties["showlegend"]) == ("dot", True)
+
+
+def test_the_buttons_are_above_the_drawing_and_the_legend_below() -> None:
+    layout = figure(scene_of(view()))["layout"]
+    assert layout["updatemenus"][0]["y"] == 1
+    assert layout["legend"]["y"] < 0
 
 
 def test_the_figure_is_one_that_plotly_knows() -> None:

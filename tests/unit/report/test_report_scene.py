@@ -10,14 +10,14 @@ import pytest
 import report_records as records
 
 from qsearch.contracts.choices import Choice
-from qsearch.contracts.job import Constraints, DropLimit
+from qsearch.contracts.job import Constraints, DropLimit, JobState
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.verdict import Interval, Verdict
 from qsearch.contracts.views import FrontRow, FrontView
 from qsearch.report import front_words as words
 from qsearch.report.front_labels import SIDES, Box, Room, placed_labels
 from qsearch.report.front_scene import Role, Scene, Spot, Standing, scene_of
-from qsearch.report.front_style import GREY, PAPER, key, key_name, look
+from qsearch.report.front_style import GREY, PAPER, drawn, key, key_name, look
 
 ROOM = Room(letter=0.009, line=0.045, gap=0.015)
 
@@ -133,10 +133,13 @@ def test_shapes_alone_tell_roles_and_grey_tells_what_breaks_a_limit() -> None:
         "front",
         "tied with it",
         "fp32",
-        "uniform",
+        "uniform, dominated",
         "dominated",
-        "breaks a limit",
+        "beyond the frame",
     ]
+    assert dict(key(scene))["tied with it"].colour == look(spot(scene, 5)).colour, "the key has the drawing's colours"
+    assert (drawn(scene, spot(scene, 2)).shape, drawn(scene, spot(scene, 2)).fill) == ("down", PAPER)
+    assert key_name(spot(scene, 2)) == "uniform, breaks a limit"
 
 
 def test_words_tell_the_pick_its_held_out_drop_and_the_circumstances() -> None:
@@ -164,7 +167,7 @@ def test_words_tell_the_pick_its_held_out_drop_and_the_circumstances() -> None:
 def test_words_for_other_ends() -> None:
     assert words.pick_sentence(scene_of(view(best=None))) == "No pick yet."
     fp32 = records.best(uniform="uniform fp32", trial="j1/0", drop=None)
-    assert words.pick_sentence(scene_of(view(best=fp32))) == "Do not quantize: the pick is fp32 itself, j1/0."
+    assert words.pick_sentence(scene_of(view(best=fp32))) == "The pick is fp32 itself, j1/0."
     closest = records.best(feasible=False, drop=None)
     said = words.pick_sentence(scene_of(view(best=closest)))
     assert said.startswith("Nothing keeps the limits; the closest is j1/4")
@@ -174,6 +177,27 @@ def test_words_for_other_ends() -> None:
     )
     assert "tier quick, indicative only" in caption
     assert "The front is that of size and drop, not of these axes." in caption
+
+
+def test_a_pick_of_fp32_has_the_reason_of_best_and_an_unfinished_job_says_so() -> None:
+    why = "fp32 for want of anything to compare: 3 quantized trials were polluted, so nothing could be judged."
+    fp32 = records.best(uniform="uniform fp32", trial="j1/0", drop=None, versus_uniform=None, reason=why)
+    assert words.sentences(scene_of(view(best=fp32))) == ("The pick is fp32 itself, j1/0.", why)
+    cancelled = words.sentences(scene_of(view(best=fp32, state=JobState.CANCELLED)))
+    assert cancelled[0] == "The job was cancelled: this is what it had."
+    searching = words.sentences(scene_of(view(best=None, state=JobState.SEARCHING)))
+    assert searching == ("The job is not finished (SEARCHING): this is what there is so far.", "No pick yet.")
+    assert words.reason_sentence(scene_of(view())) == "", "the numbers of a quantized pick are its reason"
+
+
+def test_where_20_microseconds_decide_the_caption_says_so() -> None:
+    fast = tuple(
+        replace(row, result=replace(row.result, latency=replace(row.result.latency, reference_ms=0.006)))
+        for row in records.front().rows
+    )
+    told = "fp32 takes 6.00 µs, and differences under 20 µs count as equal, in ties and verdicts."
+    assert told in words.caption(scene_of(view(rows=fast)))[0]
+    assert "20 µs" not in " ".join(words.caption(scene_of(view())))
 
 
 def test_a_hover_says_everything_of_a_trial() -> None:

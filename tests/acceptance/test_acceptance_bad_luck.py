@@ -119,6 +119,7 @@ def test_a_score_of_nan_is_refused(project: Path, spec: Path, qsearch: Run) -> N
 
 
 @pytest.mark.noisy
+@pytest.mark.slow
 def test_limits_that_nobody_meets_keep_and_print_the_closest(spec: Path, qsearch: Run) -> None:
     spec.write_text(SPEC.replace("drop: 5%", "latency: 1ns").replace("trials: 6", "trials: 2"))
     done = qsearch("run", "mine.yaml")
@@ -131,6 +132,7 @@ def test_limits_that_nobody_meets_keep_and_print_the_closest(spec: Path, qsearch
 
 
 @pytest.mark.noisy
+@pytest.mark.slow
 def test_kill_dash_nine_at_random_moments_loses_and_repeats_nothing(project: Path, spec: Path, qsearch: Run) -> None:
     """Five kills, then a run to the end: exactly the budget's DONE rows, one accept each."""
     chance = random.Random(20)

@@ -54,6 +54,7 @@ def task():
 """
 
 
+@pytest.mark.slow
 def test_a_score_that_raises_fails_its_trials_and_not_the_job(project: Path, qsearch: Run) -> None:
     (project / "mytask.py").write_text(TASK)
     (project / "mine.yaml").write_text(SPEC)

@@ -88,6 +88,7 @@ def _exporting(project: Path, qsearch: Run) -> None:
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_without_labels_the_metric_is_fidelity_and_is_called_that(project: Path, qsearch: Run) -> None:
     with np.load(project / "samples.npz") as samples:
         np.savez(project / "plain.npz", x=samples["x"])
@@ -135,6 +136,7 @@ def test_benching_two_files_and_looking_into_one(project: Path, qsearch: Run) ->
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_the_same_job_on_a_local_ray(project: Path, qsearch: Run) -> None:
     assert qsearch("init", "model.onnx", "--data", "samples.npz").returncode == 0
     done = qsearch("run", "model.yaml", "--trials", "2", "--fast", "--pool", "ray")

@@ -44,6 +44,7 @@ def _rows(qsearch: Run, *words: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.slow
 def test_a_ruined_candidate_is_stopped_and_a_resumed_job_keeps_it(project: Path, spec: Path, qsearch: Run) -> None:
     driver = subprocess.Popen(
         [QSEARCH, "run", "raced.yaml"],

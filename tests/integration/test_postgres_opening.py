@@ -62,7 +62,7 @@ class TestUrls:
             (("qsearch:", "qsearch:", "?sslmode=require"), Unreachable, "SSL|sslmode"),
             (("qsearch:", "qsearch:", "?sslmode=s3cr3t"), Unreachable, "invalid sslmode|libpq's"),
             (("qsearch:", "qsearch:", "?bogus=1"), UsageError, "invalid connection option|libpq's"),
-            (("qsearch:", "qsearch:", "?password=s3cr3t2"), Unsupported, "password|PGPASSWORD"),
+            (("qsearch:", "qsearch:", "?password=s3cr3t2"), UsageError, "password|PGPASSWORD"),
         ],
     )
     def test_who_is_not_let_in_is_told_why_and_what_to_do(
@@ -92,9 +92,7 @@ class TestUrls:
             open_ledger("postgresql://me:s3cr3t@host")
 
     def test_another_driver_is_refused_by_name(self) -> None:
-        with pytest.raises(
-            Unsupported, match=r"found postgresql\+psycopg2 in postgresql\+psycopg2://me:\*\*\*@host/db"
-        ):
+        with pytest.raises(UsageError, match=r"found postgresql\+psycopg2 in postgresql\+psycopg2://me:\*\*\*@host/db"):
             open_ledger("postgresql+psycopg2://me:s3cr3t@host/db")
 
     def test_without_the_driver_the_extra_is_named(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,13 +194,14 @@ def test_a_killed_sitting_frees_the_machine_with_its_last_arm(arms: list[Arm], t
 
 @contextmanager
 def _busy(cpu: int) -> Iterator[None]:
-    code = f"import os; os.sched_setaffinity(0, {{{cpu}}})\nwhile True: pass"
-    process = subprocess.Popen([sys.executable, "-c", code])
+    # its own parent is gone: whoever descends from the meter's process is not foreign
+    code = f"import os\nif pid := os.fork(): print(pid); os._exit(0)\nos.close(1); os.sched_setaffinity(0, {{{cpu}}})"
+    code += "\nwhile True: pass"
+    started = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
     try:
         yield
     finally:
-        process.kill()
-        process.wait()
+        os.kill(int(started.stdout), signal.SIGKILL)
 
 
 @pytest.mark.noisy

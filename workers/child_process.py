@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +16,7 @@ from qsearch.measure import wire
 from workers.bounds import bound
 from workers.crashes import CRASHES
 from workers.deadline import within
+from workers.hearing import Hearing
 from workers.offspring import end_child, now_ours
 from workers.oom import kernel_oom_kills
 from workers.own_folder import make_own_folder, remove_own_folder
@@ -25,9 +24,10 @@ from workers.own_folder import make_own_folder, remove_own_folder
 CHILD = Path(__file__).with_name("child.py")
 #: How much of a child's stderr is kept, bytes; the rest of a flood is read and dropped.
 _TAIL = 8192
-_CHUNK = 65536
 #: After the last word, a child gets so long to end by itself, seconds.
 _GRACE_S = 5.0
+#: for the rest of its stderr, seconds
+_DRAIN_S = 1.0
 
 
 class ChildProcess:
@@ -54,7 +54,7 @@ class ChildProcess:
         Raises:
             WorkFailed: INFRA, the interpreter cannot be started.
         """
-        self._name, self._said, self._tail = name, b"", b""
+        self._name = name
         self._ooms = kernel_oom_kills()
         self._folder = make_own_folder()
         try:
@@ -73,11 +73,7 @@ class ChildProcess:
             raise WorkFailed(Cause.INFRA, f"cannot start {python}: {error.strerror}") from error
         now_ours(self._process)
         bound(self._process.pid)
-        self._pipes = selectors.DefaultSelector()
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                os.set_blocking(pipe.fileno(), False)
-                self._pipes.register(pipe, selectors.EVENT_READ)
+        self._hearing = Hearing(self._process, longest=wire.LONGEST_LINE, tail=_TAIL)
 
     @property
     def pid(self) -> int:
@@ -97,20 +93,20 @@ class ChildProcess:
             pass  # it is dead; reading says how
         # never beyond the end of the work that this is a part of
         deadline_s = within(deadline_s)
-        line = self._line(time.monotonic() + deadline_s, deadline_s)
+        line = self._line(deadline_s)
         try:
             answer = wire.decode(line)
         except DataError as error:
-            raise WorkFailed(Cause.INFRA, f"{self._name}: {error.message}", self._words()) from error
+            raise WorkFailed(Cause.INFRA, f"{self._name}: {error.message}", self._hearing.words) from error
         if isinstance(answer, wire.Failure):
-            self._drain()
-            raise WorkFailed(answer.cause, f"{self._name}: {answer.message}", self._words(), answer.hint)
+            self._hearing.drain(_DRAIN_S)
+            raise WorkFailed(answer.cause, f"{self._name}: {answer.message}", self._hearing.words, answer.hint)
         return answer
 
     def close(self) -> None:
         """Kill the child and everything it started; idempotent."""
         end_child(self._process)
-        self._pipes.close()
+        self._hearing.close()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
@@ -123,50 +119,26 @@ class ChildProcess:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _line(self, until: float, allowed_s: float) -> bytes:
-        while b"\n" not in self._said:
-            left = until - time.monotonic()
-            if left <= 0:
-                raise WorkFailed(
-                    Cause.TIMEOUT, f"{self._name} gave no answer in {allowed_s:.3g} s and was killed", self._words()
-                )
-            if len(self._said) > wire.LONGEST_LINE:
-                raise WorkFailed(Cause.INFRA, f"{self._name} wrote something else than answers", self._words())
-            for key, _ in self._pipes.select(left):
-                if not self._take(key) and key.fileobj is self._process.stdout:
-                    raise self._death()
-        line, _, self._said = self._said.partition(b"\n")
-        return line
-
-    def _take(self, key: selectors.SelectorKey) -> bool:
-        """Read what is there; False at the end of the pipe, which is then no longer watched."""
+    def _line(self, allowed_s: float) -> bytes:
         try:
-            chunk = os.read(key.fd, _CHUNK)
-        except BlockingIOError:
-            return True
-        if key.fileobj is self._process.stdout:
-            self._said += chunk
-        else:
-            self._tail = (self._tail + chunk)[-_TAIL:]
-        if not chunk:
-            self._pipes.unregister(key.fileobj)
-        return bool(chunk)
-
-    def _drain(self) -> None:
-        """Read the rest of stderr: bounded in time, because a grandchild may hold the pipe open."""
-        until = time.monotonic() + 1.0
-        while (left := until - time.monotonic()) > 0 and self._pipes.get_map():
-            ready = self._pipes.select(left)
-            for key, _ in ready:
-                self._take(key)
+            return self._hearing.line(allowed_s)
+        except TimeoutError:
+            words = f"{self._name} gave no answer in {allowed_s:.3g} s and was killed"
+            raise WorkFailed(Cause.TIMEOUT, words, self._hearing.words) from None
+        except OverflowError:
+            raise WorkFailed(
+                Cause.INFRA, f"{self._name} wrote something else than answers", self._hearing.words
+            ) from None
+        except EOFError:
+            raise self._death() from None
 
     def _death(self) -> WorkFailed:
         try:
             code = self._process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
-            return WorkFailed(Cause.INFRA, f"{self._name} closed its answers and went on running", self._words())
-        self._drain()
-        words = self._words()
+            return WorkFailed(Cause.INFRA, f"{self._name} closed its answers and went on running", self._hearing.words)
+        self._hearing.drain(_DRAIN_S)
+        words = self._hearing.words
         if code >= 0:
             out_of_memory = "MemoryError" in words or "bad_alloc" in words
             cause = Cause.OUT_OF_MEMORY if out_of_memory else Cause.INFRA
@@ -176,9 +148,6 @@ class ChildProcess:
             return WorkFailed(Cause.OUT_OF_MEMORY, f"{self._name} was ended by {number.name} for memory", words)
         cause = Cause.NATIVE_CRASH if number in CRASHES else Cause.INFRA
         return WorkFailed(cause, f"{self._name} died by {number.name}", words)
-
-    def _words(self) -> str:
-        return self._tail.decode(errors="replace").strip()
 
 
 def _environment(threads: int, folder: str) -> dict[str, str]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import selectors
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 from qsearch.contracts.causes import Cause
@@ -17,6 +15,7 @@ from qsearch.contracts.errors import WorkFailed
 from workers.bounds import bound, limit_memory
 from workers.crashes import CRASHES
 from workers.deadline import within
+from workers.hearing import Hearing
 from workers.offspring import end_child, hold, now_ours, release
 from workers.oom import kernel_oom_kills
 from workers.own_folder import make_own_folder, remove_own_folder
@@ -26,7 +25,6 @@ from workers.tree import MARK
 MAX_ANSWER = 4 << 20
 #: how much of a child's stderr is kept, bytes; the rest of a flood is read and dropped
 _TAIL = 4000
-_CHUNK = 1 << 16
 #: after its last word a child gets so long to end by itself, seconds
 _GRACE_S = 1.0
 
@@ -52,7 +50,6 @@ class TalkingChild:
     def __init__(self, module: str, *, cwd: str, oom_kills: Callable[[], int] = kernel_oom_kills) -> None:
         self._oom_kills = oom_kills
         self._oom_before = self._asked = 0
-        self._said, self._tail = b"", b""
         self._folder = make_own_folder()
         try:
             self._process = subprocess.Popen(
@@ -70,11 +67,7 @@ class TalkingChild:
             raise WorkFailed(Cause.INFRA, f"no process can be started in {cwd}: {error.strerror}") from error
         now_ours(self._process)
         bound(self._process.pid)
-        self._pipes = selectors.DefaultSelector()
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                os.set_blocking(pipe.fileno(), False)
-                self._pipes.register(pipe, selectors.EVENT_READ)
+        self._hearing = Hearing(self._process, longest=MAX_ANSWER, tail=_TAIL)
 
     @property
     def pid(self) -> int:
@@ -100,7 +93,7 @@ class TalkingChild:
                 code's, INFRA by anybody else's, USER_ERROR when it ended by itself or answered nonsense.
         """
         self._asked += 1
-        self._tail = b""
+        self._hearing.forget()
         self._oom_before = self._oom_kills()
         limit_memory(self._process.pid)
         release(self._process)
@@ -120,7 +113,7 @@ class TalkingChild:
     def close(self) -> None:
         """Kill the child and everything it started; idempotent."""
         end_child(self._process)
-        self._pipes.close()
+        self._hearing.close()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
@@ -139,44 +132,17 @@ class TalkingChild:
         return answer
 
     def _line(self, allowed_s: float, what: str) -> bytes:
-        until = time.monotonic() + allowed_s
-        while b"\n" not in self._said:
-            left = until - time.monotonic()
-            if left <= 0:
-                raise self._failed(Cause.TIMEOUT, f"{what} did not answer within {allowed_s:.3g} s")
-            if len(self._said) > MAX_ANSWER:
-                raise self._failed(Cause.USER_ERROR, f"{what} answered more than {MAX_ANSWER >> 20} MiB")
-            for key, _ in self._pipes.select(left):
-                if not self._take(key) and key.fileobj is self._process.stdout:
-                    raise self._death(what)
-        line, _, self._said = self._said.partition(b"\n")
-        return line
-
-    def _take(self, key: selectors.SelectorKey) -> bool:
-        """Read what is there; False at the end of the pipe, which is then no longer watched."""
         try:
-            chunk = os.read(key.fd, _CHUNK)
-        except BlockingIOError:
-            return True
-        if key.fileobj is self._process.stdout:
-            self._said += chunk
-        else:
-            self._tail = (self._tail + chunk)[-_TAIL:]
-        if not chunk:
-            self._pipes.unregister(key.fileobj)
-        return bool(chunk)
-
-    def _drain(self, allowed_s: float) -> None:
-        """Read the rest of stderr: bounded in time, because a grandchild may hold the pipe open."""
-        until = time.monotonic() + allowed_s
-        while (left := until - time.monotonic()) > 0 and self._pipes.get_map():
-            for key, _ in self._pipes.select(min(left, 0.05)):
-                self._take(key)
-            if not self.alive:
-                until = min(until, time.monotonic() + 0.2)
+            return self._hearing.line(allowed_s)
+        except TimeoutError:
+            raise self._failed(Cause.TIMEOUT, f"{what} did not answer within {allowed_s:.3g} s") from None
+        except OverflowError:
+            raise self._failed(Cause.USER_ERROR, f"{what} answered more than {MAX_ANSWER >> 20} MiB") from None
+        except EOFError:
+            raise self._death(what) from None
 
     def _death(self, what: str) -> WorkFailed:
-        self._drain(_GRACE_S)
+        self._hearing.drain(_GRACE_S)
         try:
             # its pipes close a moment before it can be reaped
             code = self._process.wait(_GRACE_S)
@@ -190,14 +156,14 @@ class TalkingChild:
         how = f"exited with {code}" if code >= 0 else f"was killed by {names.get(-code, f'signal {-code}')}"
         if code == -signal.SIGKILL and self._oom_kills() > self._oom_before:
             return Cause.OUT_OF_MEMORY, "was killed by the kernel for memory"
-        if code != -signal.SIGKILL and (b"bad_alloc" in self._tail or b"MemoryError" in self._tail):
+        if code != -signal.SIGKILL and ("bad_alloc" in self._hearing.words or "MemoryError" in self._hearing.words):
             return Cause.OUT_OF_MEMORY, f"{how} for lack of memory"
         if code >= 0:
             return Cause.USER_ERROR, how
         return (Cause.NATIVE_CRASH if -code in CRASHES else Cause.INFRA), how
 
     def _failed(self, cause: Cause, message: str) -> WorkFailed:
-        return WorkFailed(cause, message, self._tail.decode(errors="replace").strip())
+        return WorkFailed(cause, message, self._hearing.words)
 
 
 def _environment(folder: str) -> dict[str, str]:

@@ -184,7 +184,7 @@ class _Work:
 
     def sitting(self) -> Sitting:
         target = self.arms[self.reference].target
-        with Surroundings(target, self.cpus, self.limits, self.python, self.inherit) as around:
+        with Surroundings(target, self.cpus, self.limits, target.python or self.python, self.inherit) as around:
             for session in range(PLANS[self.tier].sessions):
                 around.await_calm(session, PLANS[self.tier].calm_patience_s)
                 self._session(session, around)

@@ -12,7 +12,7 @@ from qsearch.contracts.job import Job, JobEvent, JobSpec, JobState, Lease, Reque
 from qsearch.contracts.layer import Layer
 from qsearch.contracts.machine import Machine
 from qsearch.contracts.measurement import Measurement, Tier
-from qsearch.contracts.noise import NoiseFloor
+from qsearch.contracts.noise import NoiseFloor, Repeat
 from qsearch.contracts.trial import Proposal, Result, Trial, TrialState
 from qsearch.contracts.work import FinalResult, Materialized, Prepared
 
@@ -130,6 +130,13 @@ class Ledger(Protocol):
 
     def noise(self, machine_key: str, runtime_key: str = "") -> Sequence[NoiseFloor]:
         """Of this class of machines, newest first; an empty runtime key = of every runtime."""
+        ...
+
+    def repeats(self, machine_key: str) -> Sequence[Repeat]:
+        """Files that were measured in several sittings on this class of machines, under equal runtimes and shapes.
+
+        Of all jobs; the newest measurements only. What was polluted, or is fp32 against itself, is left out.
+        """
         ...
 
     def keep_artifact(self, artifact: Artifact) -> None: ...

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from qsearch.contracts.limits import Limits
 from qsearch.contracts.machine import Circumstances
-from qsearch.contracts.noise import SessionLuck
+from qsearch.contracts.noise import SessionLuck, Wander
 from qsearch.contracts.scenario import Scenario
 from qsearch.contracts.verdict import Interval, Verdict
 
@@ -172,6 +172,8 @@ class Latency:
     throughput: Throughput | None = None
     #: short hash of the shapes that were timed; empty in records from before it was kept
     shapes: str = ""
+    #: what another sitting may say differently; None where the arms are one file, or from before it was kept
+    wander: Wander | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,9 +35,42 @@ class SessionLuck:
     sd: float
     #: how many sessions without any pair noise the estimate is worth
     weight: float
-    #: A/A sessions and sittings behind it
+    #: A/A sessions and sittings behind it; 0 = only what follows is known
     sessions: int
     sittings: int
+    #: standard deviation between sittings of unlike arms, as a multiple of that of their pairs; how many
+    #: sittings the estimate is worth, and how many are behind it (see `qsearch.measure.flicker`)
+    flicker: float = 0.0
+    flicker_weight: float = 0.0
+    repeats: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wander:
+    """How far a sitting's number may lie from that of another sitting of the same two unlike arms.
+
+    All three are standard deviations of ln(ratio).
+    """
+
+    #: of the pairs of a session
+    pair_sd: float
+    #: of the estimate, as far as its pairs and sessions are known to tell; what is only assumed is left out
+    within_sd: float
+    #: between sittings, which this one cannot tell; the interval holds it
+    between_sd: float
+    #: sittings of other such arms from which most of that was learned; 0 = most of it is assumed
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """One file against one reference in several sittings: what differs between them is no property of the file."""
+
+    machine_key: str
+    runtime_key: str
+    #: ln(time of the arm / time of the reference), one per sitting, two at least
+    shifts: tuple[float, ...]
+    wanders: tuple[Wander, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from qsearch.contracts.measurement import Block, Latency, Sitting, Tier
 from qsearch.contracts.noise import SessionLuck
 from qsearch.contracts.scenario import Scenario
 from qsearch.contracts.verdict import Interval, theta
+from qsearch.measure.flicker import over_sittings, wander_of
 from qsearch.measure.luck import luck_between, outweighs_belief
 from qsearch.measure.mix import block_times, typical_ns
 from qsearch.measure.offline import scenario, throughput
@@ -44,8 +45,8 @@ def summarise(
         arm: whose time.
         against: the arm it is divided by; empty = the sitting's reference.
         threshold: θ of the verdict; never less than 20 µs of the reference's time.
-        luck: what is known of the luck of sessions; used where it was learned under the arms' own
-            circumstances, and otherwise assumed.
+        luck: what is known of the luck of sessions, and of sittings where the arms are unlike; used where it
+            was learned under the arms' own circumstances, and otherwise assumed.
 
     POLLUTED: telemetry left fewer than four pairs, or fewer than two sessions of a sitting that had them.
 
@@ -61,8 +62,12 @@ def summarise(
     sessions = sum(bool(session) for session in clean)
     polluted = sum(map(len, clean)) < LEAST_PAIRS or sessions < min(LEAST_SESSIONS, len(clean))
     used = every if polluted else clean
-    believed = believed_luck(used, _known_luck(sitting, (arm, other), luck))
-    ratio = _times(over_sessions(used, believed))
+    known = _known_luck(sitting, (arm, other), luck)
+    believed = believed_luck(used, known)
+    found = over_sessions(used, believed)
+    # one file against itself is moved alike by whatever moves
+    wander = None if alike(sitting, arm, other) else wander_of(used, known, believed)
+    ratio = _times(over_sittings(found, wander, known) if wander else found)
     reference_ms = _median_ms(sitting.blocks, other, polluted)
     offline = scenario(sitting, arm) is Scenario.OFFLINE
     matters = theta(reference_ms, threshold)
@@ -81,7 +86,16 @@ def summarise(
         scenario=scenario(sitting, arm),
         throughput=throughput(sitting, arm, other, ratio) if offline else None,
         shapes=next(run.circumstances.shapes for run in sitting.runs if run.arm == arm),
+        wander=wander,
     )
+
+
+def alike(sitting: Sitting, one: str, other: str) -> bool:
+    """Whether two arms had the very same file under the same runtime."""
+    ran = [
+        {(r.model_sha256, r.circumstances.runtime_key) for r in sitting.runs if r.arm == arm} for arm in (one, other)
+    ]
+    return ran[0] == ran[1]
 
 
 def clean_pairs(sitting: Sitting, arm: str, other: str) -> list[list[float]]:
@@ -96,8 +110,8 @@ def clean_pairs(sitting: Sitting, arm: str, other: str) -> list[list[float]]:
 def half_width(blocks: Sequence[Block], reference: str) -> float:
     """The widest relative half of any arm's interval so far; infinite before the first clean pair.
 
-    NOTE: for deciding when to stop, so the luck of sessions is left out on purpose: no number of pairs
-    in these processes narrows it, and a screen of two sessions would never stop early. The interval
+    NOTE: for deciding when to stop, so the luck of sessions and sittings is left out on purpose: no number of
+    pairs in these processes narrows it, and a screen of two sessions would never stop early. The interval
     that `summarise` reports is wider.
     """
     widest = 0.0

@@ -68,6 +68,9 @@ def luck_between(known: Sequence[SessionLuck], one: Circumstances, other: Circum
         weight=min(first.weight, second.weight),
         sessions=min(first.sessions, second.sessions),
         sittings=min(first.sittings, second.sittings),
+        flicker=math.sqrt((first.flicker**2 + second.flicker**2) / 2),
+        flicker_weight=min(first.flicker_weight, second.flicker_weight),
+        repeats=min(first.repeats, second.repeats),
     )
 
 
@@ -106,7 +109,9 @@ def believed(luck: SessionLuck | None, sessions: Sequence[float], noise: float) 
         sessions: the estimate of each session of a sitting, ln ratio.
         noise: variance that the estimates have from their pairs.
     """
-    if luck is None or len(sessions) < 2:
+    if luck is None or not luck.sessions:
+        return None
+    if len(sessions) < 2:
         return luck
     mean, freedom = sum(sessions) / len(sessions), len(sessions) - 1
     own = sum((x - mean) ** 2 for x in sessions) / freedom
@@ -121,10 +126,12 @@ def outweighs_belief(luck: SessionLuck | None) -> bool:
 
 def typical_pair_sd(sessions: Sequence[EqualSession]) -> float:
     """Standard deviation of the pairs of a typical session; at least one session."""
+    middle = statistics.median(session.pair_sd**2 for session in sessions)
+    if len(sessions) < 3:
+        return math.sqrt(middle)  # the median of two is their mean
     freedom = statistics.median(session.pairs - 1 for session in sessions)
     # the median of a chi-squared variable lies below its mean (Wilson and Hilferty 1931)
-    below = (1 - 2 / (9 * freedom)) ** 3
-    return math.sqrt(statistics.median(session.pair_sd**2 for session in sessions) / below)
+    return math.sqrt(middle / (1 - 2 / (9 * freedom)) ** 3)
 
 
 def student(freedom: float) -> float:

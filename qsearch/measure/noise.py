@@ -10,7 +10,7 @@ from dataclasses import replace
 from qsearch.contracts.errors import DataError
 from qsearch.contracts.measurement import ArmRun, Sitting, Tier
 from qsearch.contracts.noise import EqualSession, NoiseFloor, SessionLuck
-from qsearch.measure.latency import clean_pairs
+from qsearch.measure.latency import alike, clean_pairs
 from qsearch.measure.luck import between_sessions, learn, luck_of, student, typical_pair_sd
 from qsearch.measure.mix import typical_ns
 from qsearch.measure.protocol import PLANS
@@ -96,13 +96,8 @@ def _with_floor(found: NoiseFloor, known: Sequence[NoiseFloor]) -> NoiseFloor:
 
 def _equal_arm(sitting: Sitting) -> str:
     """The first arm that is the reference under another name; empty when there is none."""
-    reference = _facts(sitting, sitting.reference)
     others = dict.fromkeys(run.arm for run in sitting.runs if run.arm != sitting.reference)
-    return next((arm for arm in others if _facts(sitting, arm) == reference), "")
-
-
-def _facts(sitting: Sitting, arm: str) -> set[tuple[str, str]]:
-    return {(run.model_sha256, run.circumstances.runtime_key) for run in sitting.runs if run.arm == arm}
+    return next((arm for arm in others if alike(sitting, arm, sitting.reference)), "")
 
 
 def _reference(sitting: Sitting) -> ArmRun:

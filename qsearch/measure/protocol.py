@@ -10,6 +10,7 @@ of two candidates ratios of different work.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -177,6 +178,9 @@ class Warmth:
 def warm_up(run: Callable[[int], object], clock: Clock, cap_s: float, cycle: int = 1) -> Warmth:
     """Run windows of 1, 2, 4... inferences until they last, hold every shape, and agree.
 
+    The window that would pass half a second, or leave less of it than itself, fills it up: blind doubling takes
+    nearly twice as long to get there. From then on windows stay as long as that one.
+
     Windows are compared input by input, as far as the shorter one goes, and the median of those ratios
     decides: the medians of two windows of unlike length over inputs of two shapes need not agree however
     steady the machine is.
@@ -195,11 +199,9 @@ def warm_up(run: Callable[[int], object], clock: Clock, cap_s: float, cycle: int
         agree = bool(before) and abs(_change(before, samples)) < WARMUP_AGREEMENT
         if (elapsed >= WARMUP_NS and agree and window >= cycle) or elapsed >= cap_s * 1e9:
             return Warmth(seconds=elapsed / 1e9, steady=agree, typical_ns=int(typical(samples, cycle)))
-        before = samples
-        # Windows of a quarter second tell a trend; doubling on would only spend the cap.
-        wanted = 2 * window if sum(samples) < WARMUP_NS / 2 or window < cycle else window
-        left = (cap_s * 1e9 - elapsed) / max(1.0, statistics.fmean(samples))
-        window = max(1, min(wanted, int(left)))
+        before, each = samples, max(1.0, statistics.fmean(samples))
+        wanted = _next_window(window, cycle, (WARMUP_NS - elapsed) / each)
+        window = max(1, min(wanted, int((cap_s * 1e9 - elapsed) / each)))
 
 
 def timed(run: Callable[[int], object], clock: Clock, first: int, runs: int, group: int = 1) -> list[int]:
@@ -223,6 +225,13 @@ def settle(run: Callable[[int], object], clock: Clock, first: int) -> None:
         run(first)
         if done >= SETTLE_RUNS and clock() - started >= SETTLE_NS:
             return
+
+
+def _next_window(window: int, cycle: int, left: float) -> int:
+    """Inferences of the next window, given those that are left of the time that a warm-up lasts at least."""
+    if window < cycle:
+        return 2 * window
+    return max(window, math.ceil(left)) if left <= 3 * window else 2 * window
 
 
 def _whole(runs: int, cycle: int) -> int:

@@ -6,6 +6,7 @@ Pairs x are logarithms of time ratios, ln(arm / reference); verdicts are about t
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from functools import cache
 
@@ -21,9 +22,12 @@ __all__ = [
     "detectable",
     "hodges_lehmann",
     "over_sessions",
+    "pair_scale",
     "paired_drop",
+    "residuals",
     "samples_needed",
     "session_effect_known",
+    "standard_error",
     "tail_percentile",
     "verdict",
     "within_sessions",
@@ -35,6 +39,8 @@ CONFIDENCE = 0.95
 CALLING = 0.5
 #: From here on the sessions themselves are the sample: six can reach 95 % exactly, five only 93.75 %.
 SESSIONS_FOR_EXACT = 6
+#: Median of what normal values deviate → their standard deviation.
+_NORMAL_MAD = 1.4826
 #: n → t(n − 1) at 95 % over t(n − 1) at what the exact interval reaches: see `within_sessions`.
 _STRETCH = {2: 12.706, 3: 2.683, 4: 1.506, 5: 1.084}
 
@@ -82,8 +88,8 @@ def believed_luck(pairs_by_session: Sequence[Sequence[float]], luck: SessionLuck
     kept = [pairs for pairs in pairs_by_session if len(pairs)]
     if session_effect_known(len(kept)):
         return None
-    residuals = [r for pairs in kept for r in _residuals(pairs)]
-    noise = sum(r * r for r in residuals) / max(1, len(residuals))
+    spread = [r for pairs in kept for r in residuals(pairs)]
+    noise = sum(r * r for r in spread) / max(1, len(spread))
     estimates = [hodges_lehmann(pairs).value for pairs in kept]
     return believed(luck, estimates, noise * sum(1 / len(pairs) for pairs in kept) / max(1, len(kept)))
 
@@ -104,14 +110,42 @@ def within_sessions(pairs_by_session: Sequence[Sequence[float]]) -> Interval:
     """
     every = [x for pairs in pairs_by_session for x in pairs]
     value = hodges_lehmann(every, CONFIDENCE).value
-    residuals = [r for pairs in pairs_by_session for r in _residuals(pairs)] or [x - value for x in every]
-    spread, stretch = hodges_lehmann(residuals, CONFIDENCE), _STRETCH.get(len(residuals), 1.0)
+    centred = [r for pairs in pairs_by_session for r in residuals(pairs)] or [x - value for x in every]
+    spread, stretch = hodges_lehmann(centred, CONFIDENCE), _STRETCH.get(len(centred), 1.0)
     return Interval(
         value=value,
         low=value - stretch * (spread.value - spread.low),
         high=value + stretch * (spread.high - spread.value),
-        confidence=CONFIDENCE if len(residuals) in _STRETCH else spread.confidence,
+        confidence=CONFIDENCE if len(centred) in _STRETCH else spread.confidence,
     )
+
+
+def pair_scale(pairs_by_session: Sequence[Sequence[float]]) -> float:
+    """Standard deviation of the pairs of a session, by the median of what they deviate: a spike does not move it.
+
+    Where no session has two pairs, they deviate from what all have in common; 0 for a single pair.
+    """
+    centred = [r for pairs in pairs_by_session for r in residuals(pairs)]
+    if not centred:
+        every = [x for pairs in pairs_by_session for x in pairs]
+        centred = residuals(every)
+    return _NORMAL_MAD * statistics.median(map(abs, centred)) if centred else 0.0
+
+
+def standard_error(pairs_by_session: Sequence[Sequence[float]], luck: SessionLuck | None) -> float:
+    """Of the estimate, as far as it is known and not assumed: from its pairs, and its sessions where they tell.
+
+    Args:
+        pairs_by_session: ln ratios.
+        luck: as `believed_luck` gives it for these very pairs.
+    """
+    kept = [pairs for pairs in pairs_by_session if len(pairs)]
+    sessions = [hodges_lehmann(pairs).value for pairs in kept]
+    if session_effect_known(len(sessions)):
+        return statistics.stdev(sessions) / math.sqrt(len(sessions))
+    counts = [len(pairs) for pairs in kept]
+    outer, _ = _session_error(sessions, counts, luck) if luck else (0.0, 0.0)
+    return math.hypot(pair_scale(kept) / math.sqrt(sum(counts)), outer)
 
 
 def session_effect_known(sessions: int) -> bool:
@@ -187,7 +221,8 @@ def samples_needed(p: float, confidence: float = 0.99) -> int:
     return n
 
 
-def _residuals(pairs: Sequence[float]) -> list[float]:
+def residuals(pairs: Sequence[float]) -> list[float]:
+    """What the pairs of a session deviate from its estimate, widened for having been centred there; of one, none."""
     if len(pairs) < 2:
         return []
     centre, widen = hodges_lehmann(pairs).value, math.sqrt(len(pairs) / (len(pairs) - 1))
@@ -195,12 +230,18 @@ def _residuals(pairs: Sequence[float]) -> list[float]:
 
 
 def _session_half_width(sessions: Sequence[float], pairs: Sequence[int], luck: SessionLuck | None) -> float:
+    error, freedom = _session_error(sessions, pairs, luck)
+    return student(freedom) * error
+
+
+def _session_error(sessions: Sequence[float], pairs: Sequence[int], luck: SessionLuck | None) -> tuple[float, float]:
+    """Standard error that sessions add, and its degrees of freedom."""
     mean, (belief, weight) = sum(sessions) / len(sessions), between_sessions(luck)
     freedom = weight + len(sessions) - 1
     variance = (weight * belief + sum((x - mean) ** 2 for x in sessions)) / freedom
     # Pooled pairs weigh a session by how many it has: 11 + 1 pairs are hardly two sessions.
     amount_to = sum(pairs) ** 2 / sum(n * n for n in pairs)
-    return student(freedom) * math.sqrt(variance / amount_to)
+    return math.sqrt(variance / amount_to), freedom
 
 
 def _tail_rank(n: int, p: float, confidence: float) -> int:

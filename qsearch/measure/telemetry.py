@@ -78,7 +78,12 @@ class Probe:
         # The file of the process itself counts its first thread only.
         ran = waited = 0
         for task in (self.root / "proc/self/task").iterdir():
-            words = (task / "schedstat").read_text().split()
+            try:
+                words = (task / "schedstat").read_text().split()
+            except (FileNotFoundError, ProcessLookupError):
+                if task.exists():
+                    raise
+                continue  # a thread that ended meanwhile; the others still tell
             ran, waited = ran + int(words[0]), waited + int(words[1])
         return {"own_ms": ran / 1e6, "wait_ms": waited / 1e6}
 

@@ -6,6 +6,7 @@ from collections import Counter
 
 from qsearch.contracts.codec import to_data
 from qsearch.contracts.measurement import Accuracy, Latency, Measurement, Sitting
+from qsearch.contracts.noise import Wander
 from qsearch.contracts.views import TrialView
 from qsearch.report.answer import Answer, Line, Row, Table, facts
 from qsearch.report.bests import choice_counts
@@ -70,6 +71,7 @@ def latency_document(latency: Latency) -> dict[str, object]:
         "tails_need_samples": dict(latency.tails_need),
         "flags": list(latency.flags),
         "luck": None if latency.luck is None else to_data(latency.luck),
+        "wander": None if latency.wander is None else to_data(latency.wander),
         "scenario": latency.scenario.value,
         "throughput": throughput_document(latency),
     }
@@ -94,7 +96,7 @@ def throughput_text(latency: Latency) -> str:
 
 
 def latency_text(latency: Latency) -> str:
-    """`1.52× [1.49, 1.55], FASTER, 2 sessions, 8 pairs, smallest visible difference 1.5 %`, its luck and flags."""
+    """`1.52× [1.49, 1.55], FASTER, 2 sessions, 8 pairs, smallest visible difference 1.5 %`, what it rests on, flags."""
     gain = speedup_of(latency)
     equal = equal_remark(latency)
     parts = [
@@ -104,9 +106,15 @@ def latency_text(latency: Latency) -> str:
         count(latency.pairs, "pair"),
         f"smallest visible difference {percent(latency.detectable)}",
         *([f"luck of {count(latency.luck.sessions, 'A/A session')}"] if latency.luck else []),
+        *([_wander_text(latency.wander)] if latency.wander else []),
         *latency.flags,
     ]
     return ", ".join(parts)
+
+
+def _wander_text(wander: Wander) -> str:
+    known = f"from {wander.repeats} repeats" if wander.repeats else "assumed"
+    return f"sittings differ by {percent(wander.between_sd)} ({known})"
 
 
 def grouped(sitting: Sitting, arm: str) -> bool:

@@ -8,6 +8,9 @@ only, as everywhere. They are of the models that people really search, which a s
 left out, because they would be chosen by their outcome: a trial that was measured again because its pairs were
 polluted counts only as it was accepted, and a comparison that found two files equally fast is no A/A.
 
+NOTE: what separates sittings of unlike files is learned from accepted measurements themselves, so nothing
+is kept for it: `Ledger.repeats` finds what was measured more than once.
+
 NOTE: what a trial was judged with is in its latency (`Latency.luck`). Later trials of a job know more than
 earlier ones, and a front compares intervals of both: each has its 95 %, the later ones are narrower. The raw
 samples are kept, so that all can be summarised again under one belief.
@@ -20,13 +23,16 @@ from collections.abc import Sequence
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.measurement import Sitting
 from qsearch.contracts.noise import NoiseFloor, SessionLuck
+from qsearch.measure.flicker import with_flicker
 from qsearch.measure.luck import luck_of
 from qsearch.measure.noise import equal_sessions, noise_of
 
 
 def known_luck(ledger: Ledger, *machine_keys: str) -> tuple[SessionLuck, ...]:
-    """What is known of these classes of machines, under every runtime."""
-    return luck_of([floor for key in dict.fromkeys(machine_keys) for floor in ledger.noise(key)])
+    """What is known of these classes of machines, under every runtime: A/A sittings, and what was measured twice."""
+    keys = dict.fromkeys(machine_keys)
+    equal = luck_of([floor for key in keys for floor in ledger.noise(key)])
+    return with_flicker(equal, [repeat for key in keys for repeat in ledger.repeats(key)])
 
 
 def keep_noise(ledger: Ledger, sittings: Sequence[Sitting], source: str, model: str) -> NoiseFloor | None:

@@ -12,11 +12,12 @@ from qsearch.contracts.bench import BenchOrder, BenchResult
 from qsearch.contracts.errors import ModelError
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.measurement import Latency, Sitting, Tier
-from qsearch.contracts.noise import NoiseFloor
+from qsearch.contracts.noise import NoiseFloor, SessionLuck
 from qsearch.contracts.target import Target
 from qsearch.contracts.verdict import Verdict
 from qsearch.contracts.views import Check
 from qsearch.contracts.work import WorkKind
+from qsearch.measure.flicker import believed_flicker, unlike_floor
 from qsearch.service.noise import keep_noise, known_luck
 from qsearch.service.preparing import expect
 from qsearch.service.workplace import Workplace
@@ -60,16 +61,23 @@ def known_noise(ledger: Ledger, machine_key: str, now: datetime | None = None) -
     """What is stored of this class of machines; a warning when that is nothing, or old."""
     floors = ledger.noise(machine_key)
     advice = "qsearch doctor --self-test measures it, in about a minute."
+    newest = {floor.runtime_key: floor for floor in reversed(floors)}
+    words = [_known(luck, newest.get(luck.runtime_key)) for luck in known_luck(ledger, machine_key)]
     if not floors:
         finding = "nothing is known of this machine's own; intervals of screens rest on an assumption"
+        finding = "; ".join([finding, *words])
         return Check(name="noise", status="warning", finding=finding, advice=advice)
-    luck = {known.runtime_key: known for known in known_luck(ledger, machine_key)}
-    newest = list({floor.runtime_key: floor for floor in reversed(floors)}.values())
-    words = [f"{f.runtime}: floor {_percent(f.floor)} from {luck[f.runtime_key].sessions} A/A sessions" for f in newest]
     taken = max((floor.taken for floor in floors if floor.taken), default=None)
     old = taken is not None and (now or datetime.now(UTC)) - taken > STALE
     finding = "; ".join(words) + (f"; the newest of {taken:%Y-%m-%d}" if old else "")
     return Check(name="noise", status="warning" if old else "ok", finding=finding, advice=advice if old else "")
+
+
+def _known(luck: SessionLuck, floor: NoiseFloor | None) -> str:
+    words = f"{floor.runtime}: floor {_percent(floor.floor)} from {luck.sessions} A/A sessions" if floor else ""
+    more = f"sittings of unlike files differ by {believed_flicker(luck):.2g} of their pairs' noise"
+    told = f"{more} ({luck.repeats} repeats)" if luck.repeats else ""
+    return "; ".join(part for part in (words, told) if part)
 
 
 def _on(place: Workplace, asked: SelfTest, target: Target) -> Check:
@@ -80,7 +88,10 @@ def _on(place: Workplace, asked: SelfTest, target: Target) -> Check:
     if floor is None:
         finding = f"telemetry rejected nearly every pair of {len(sat)} sittings"
         return Check(name=name, status="warning", finding=finding, advice="Stop other programs and repeat.")
-    return _told(name, floor, [latency.verdict for _, latency in sat])
+    known = known_luck(place.ledger, floor.machine_key)
+    luck = next((luck for luck in known if luck.runtime_key == floor.runtime_key), None)
+    unlike = unlike_floor(floor.floor, floor.pair_sd, luck)
+    return _told(name, floor, unlike, [latency.verdict for _, latency in sat])
 
 
 def _sat(place: Workplace, asked: SelfTest, target: Target, seed: int) -> tuple[Sitting, Latency]:
@@ -101,21 +112,21 @@ def _source(ledger: Ledger, sitting: Sitting) -> str:
     return f"self-test:{1 + sum(floor.source.startswith('self-test:') for floor in kept)}"
 
 
-def _told(name: str, floor: NoiseFloor, verdicts: Sequence[Verdict]) -> Check:
+def _told(name: str, floor: NoiseFloor, unlike: float, verdicts: Sequence[Verdict]) -> Check:
     called = sum(verdict in (Verdict.FASTER, Verdict.SLOWER) for verdict in verdicts)
     polluted = verdicts.count(Verdict.POLLUTED)
     finding = (
         f"{floor.model} ({floor.median_ms:.1f} ms) against itself, {len(floor.sessions)} sessions in {floor.sittings} "
         f"sittings: sessions differ by {_percent(floor.session_sd)}, pairs by {_percent(floor.pair_sd)}; differences "
-        f"below {_percent(floor.floor)} cannot be seen in one screen here, FASTER and SLOWER are said from about "
-        f"{_percent(floor.floor + max(THETA, floor.floor / 2))}"
+        f"below {_percent(floor.floor)} ({_percent(unlike)} between unlike files) cannot be seen in one screen here, "
+        f"FASTER and SLOWER are said from about {_percent(unlike + max(THETA, unlike / 2))}"
     )
     if called:
         advice = f"{called} of {len(verdicts)} equal models were called different: something takes turns with one arm."
     elif polluted * 2 > len(verdicts):
         advice = f"{polluted} of {len(verdicts)} sittings were polluted; stop other programs."
     else:
-        advice = "Stop other programs, or give more cores." if floor.floor > POOR else ""
+        advice = "Stop other programs, or give more cores." if unlike > POOR else ""
     return Check(name=name, status="warning" if advice else "ok", finding=finding, advice=advice)
 
 

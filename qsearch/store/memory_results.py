@@ -9,11 +9,13 @@ from qsearch.contracts.errors import UsageError
 from qsearch.contracts.front import Best, FrontEntry
 from qsearch.contracts.job import Lease
 from qsearch.contracts.measurement import Measurement, Tier
+from qsearch.contracts.noise import Repeat
 from qsearch.contracts.trial import Result
 from qsearch.contracts.work import FinalResult
 from qsearch.store import rules
 from qsearch.store.memory_state import MemoryJob, MemoryState
 from qsearch.store.packing import normal, pack, unpack
+from qsearch.store.repeats import REMEMBERED, repeats_of
 
 
 class MemoryResults:
@@ -39,6 +41,12 @@ class MemoryResults:
             found = self._state.job(job)
             numbers = [t.record.number for t in found.trials if t.accepted and target in ("", t.record.target)]
             return deepcopy([result for number in numbers for result in _results(found, number)])
+
+    def repeats(self, machine_key: str) -> Sequence[Repeat]:
+        with self._state.lock:
+            every = [seen for job in self._state.jobs.values() for seen in _measured(job)]
+        mine = [seen for seen in every if seen.circumstances.machine_key == machine_key][-REMEMBERED:]
+        return repeats_of(machine_key, [(s.circumstances.runtime_key, s.artifact_sha256, s.latency) for s in mine])
 
     def save_final(self, lease: Lease, target: str, final: FinalResult) -> None:
         packed = pack(FinalResult, final)
@@ -92,6 +100,14 @@ class MemoryResults:
         with self._state.lock:
             kept = self._state.job(job).bests.get(target)
         return unpack(Best, kept.content) if kept else None
+
+
+def _measured(found: MemoryJob) -> list[Measurement]:
+    """Everything that was accepted: of trials, then of finals."""
+    own = {trial.record.number: trial.accepted[1].record for trial in found.trials if trial.accepted}
+    finals = [final.record for kept in found.finals.values() for final in kept]
+    finished = [(final, finalist.number) for final in finals for finalist in final.finalists]
+    return [*own.values(), *(rules.final_measurement(own[number], number, final) for final, number in finished)]
 
 
 def _results(found: MemoryJob, number: int) -> list[Result]:

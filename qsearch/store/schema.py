@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 #: the newest revision; a test holds it against the migrations folder
-HEAD = "0003"
+HEAD = "0004"
 VERSION_TABLE = "alembic_version_qsearch"
 MIGRATIONS = Path(__file__).parent / "migrations"
 

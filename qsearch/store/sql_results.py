@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,12 +10,14 @@ from sqlalchemy import ColumnElement, Row, and_, insert, select
 
 from qsearch.contracts.job import Lease
 from qsearch.contracts.measurement import Accuracy, Latency, Measurement, Tier
+from qsearch.contracts.noise import Repeat
 from qsearch.contracts.trial import Result, Trial, TrialState
 from qsearch.contracts.work import FinalResult
 from qsearch.store import rules, tables
 from qsearch.store.database import Database
 from qsearch.store.measurement_row import final_row
-from qsearch.store.packing import pack, read_summary, unpack
+from qsearch.store.packing import pack, read_latency, read_summary, unpack
+from qsearch.store.repeats import REMEMBERED, repeats_of
 from qsearch.store.sql_trials import read_trials
 from qsearch.store.transaction import Transaction
 
@@ -41,6 +44,20 @@ class SqlResults:
                 return None
             final = _read_final(tx, _finals.c.id == newest.final)
             return rules.final_measurement(own, number, final) if final else None
+
+        return self._database.read(work)
+
+    def repeats(self, machine_key: str) -> Sequence[Repeat]:
+        mine = _rows.c.machine_key == machine_key
+        newest = select(_rows.c.id, _rows.c.artifact_sha256, _rows.c.runtime_key).where(mine)
+
+        def work(tx: Transaction) -> Sequence[Repeat]:
+            seen = tx.all(newest.order_by(_rows.c.id.desc()).limit(REMEMBERED))
+            often = Counter((row.runtime_key, row.artifact_sha256) for row in seen)
+            again = [row.id for row in seen if often[row.runtime_key, row.artifact_sha256] > 1]
+            light = select(_rows.c.runtime_key, _rows.c.artifact_sha256, _rows.c.summary)
+            found = tx.all(light.where(_rows.c.id.in_(again)).order_by(_rows.c.id)) if again else []
+            return repeats_of(machine_key, [(r.runtime_key, r.artifact_sha256, read_latency(r.summary)) for r in found])
 
         return self._database.read(work)
 

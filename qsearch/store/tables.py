@@ -255,6 +255,7 @@ measurements = Table(
         postgresql_where=text("role = 'trial'"),
     ),
     Index("measurements_by_trial", "job", "number", "role"),
+    Index("measurements_by_machine", "machine_key", "id"),
 )
 
 fronts = Table(

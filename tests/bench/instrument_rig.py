@@ -20,9 +20,11 @@ from qsearch.contracts.noise import NoiseFloor, SessionLuck
 from qsearch.contracts.target import Target
 from qsearch.contracts.verdict import Verdict
 from qsearch.measure import protocol
+from qsearch.measure.flicker import believed_flicker, with_flicker
 from qsearch.measure.latency import summarise
 from qsearch.measure.luck import luck_of
 from qsearch.measure.noise import noise_of
+from qsearch.store.repeats import repeats_of
 from tests.bench.harness import spread
 from workers.hashing import file_sha256
 from workers.sitting import ChildMeter
@@ -42,6 +44,8 @@ class Rig:
     luck: tuple[SessionLuck, ...] = ()
     floor: NoiseFloor | None = None
     _seeds: Iterator[int] = field(default_factory=lambda: iter(range(1 << 30)))
+    #: runtime key, file and time of every pair that was judged, as a database would keep them
+    _judged: list[tuple[str, str, Latency]] = field(default_factory=list)
 
     def sit(self, reference: Path, candidate: Path, tier: Tier = Tier.SCREEN) -> Sitting:
         """One sitting; who starts alternates from one to the next."""
@@ -53,12 +57,24 @@ class Rig:
         return ChildMeter(lock=machine_lock()).sit(arms, tier, seed=next(self._seeds))
 
     def judge(self, sitting: Sitting) -> Latency:
-        """As the product would, knowing what was learned."""
-        return summarise(sitting, CANDIDATE, luck=self.luck)
+        """As the product would, knowing what was learned of equal models and of what was measured twice."""
+        run = next(run for run in sitting.runs if run.arm == CANDIDATE)
+        here = run.circumstances
+        luck = with_flicker(self.luck, repeats_of(here.machine_key, self._judged))
+        found = summarise(sitting, CANDIDATE, luck=luck)
+        self._judged.append((here.runtime_key, run.model_sha256, found))
+        return found
 
     def screen(self, reference: Path, candidate: Path, tier: Tier = Tier.SCREEN) -> Latency:
         """A sitting, judged."""
         return self.judge(self.sit(reference, candidate, tier))
+
+    @property
+    def flicker(self) -> dict[str, float]:
+        """What was learned of sittings of unlike models, by what they were seen in."""
+        machine = self.floor.machine_key if self.floor else ""
+        known = with_flicker((), repeats_of(machine, self._judged))
+        return {f"{luck.repeats} repeats": round(believed_flicker(luck), 3) for luck in known}
 
     def learn(self, sittings: Sequence[Sitting]) -> None:
         """What `doctor --self-test` would keep of these A/A sittings."""

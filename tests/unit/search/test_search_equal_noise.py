@@ -13,6 +13,7 @@ from qsearch.contracts.job import Constraints
 from qsearch.contracts.noise import SessionLuck
 from qsearch.contracts.trial import Result
 from qsearch.contracts.verdict import Interval, Verdict
+from qsearch.measure.flicker import over_sittings, wander_of
 from qsearch.measure.statistics import believed_luck, over_sessions, verdict
 from qsearch.search.pareto import front
 from tests.factories import make_candidate, make_layers, make_result
@@ -23,7 +24,8 @@ CANDIDATE = make_candidate(make_layers(2), Choice.INT8_STATIC)
 def screened(number: int, rng: np.random.Generator, luck: float, known: SessionLuck | None) -> Result:
     """A trial as fast as fp32, with the interval and verdict of a screen of two sessions."""
     pairs = [(rng.normal(0, luck) + rng.normal(0, 0.01, 4)).tolist() for _ in range(2)]
-    log = over_sessions(pairs, believed_luck(pairs, known))
+    believed = believed_luck(pairs, known)
+    log = over_sittings(over_sessions(pairs, believed), wander_of(pairs, known, believed), known)
     ratio = Interval(value=math.exp(log.value), low=math.exp(log.low), high=math.exp(log.high))
     made = make_result(number, CANDIDATE, drop=float(rng.normal(0.002, 0.001)))
     return replace(made, latency=replace(made.latency, ratio=ratio, verdict=verdict(ratio, 0.02)))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import WorkFailed
+from qsearch.measure.ort import QUIET
 from workers.bounds import bound, limit_memory
 from workers.crashes import CRASHES
 from workers.deadline import within
@@ -170,4 +171,6 @@ def _environment(folder: str) -> dict[str, str]:
     """Ours without what concerns QSearch and Ray: both hold secrets, and neither is user code's business."""
     # the mark stays: by it a worker's guard finds what the user's code has started
     kept = {n: v for n, v in os.environ.items() if n == MARK or not n.startswith(("QSEARCH_", "RAY_"))}
+    # what a task runs by ONNX Runtime is told to nobody, see there
+    kept.setdefault(*QUIET)
     return {**kept, "TMPDIR": folder} if folder else kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,10 @@ _OWNED = {
     RECORD: "nothing: QSearch sets it where it needs it",
 }
 _ERRORS_ONLY = 3
+#: NOTE: from 1.29 on the official builds send what they run to their maker unless this is set before they are
+#: imported, and keep a thread and a database for it, in the very process that is timed. Whoever wants that
+#: sets it to something else.
+QUIET = ("ORT_DISABLE_TELEMETRY", "1")
 _DTYPES = {
     "float": "float32", "double": "float64", "bool": "bool", "string": "str", "float16": "float16",
     "bfloat16": "bfloat16", "int8": "int8", "int16": "int16", "int32": "int32", "int64": "int64",
@@ -174,9 +179,7 @@ def _knows(key: str) -> bool:
     NOTE: ONNX Runtime accepts every key and reads only those it knows, so a misspelt one would be
     ignored in silence. A key that is not among its strings is certainly not read.
     """
-    from onnxruntime.capi import onnxruntime_pybind11_state
-
-    folder = Path(onnxruntime_pybind11_state.__file__).parent
+    folder = Path(_ort().__file__).parent / "capi"
     for library in sorted(folder.glob("*.so*")):
         with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data.find(key.encode() + b"\0") >= 0:
@@ -204,6 +207,7 @@ def _session(model: Path, options: Any, target: Target, provider: str) -> Any:
 
 @cache
 def _ort() -> Any:
+    os.environ.setdefault(*QUIET)
     try:
         import onnxruntime
     except ImportError as error:
@@ -216,8 +220,7 @@ def _ort() -> Any:
 @cache
 def _refusals() -> tuple[type[Exception], ...]:
     """Every class ONNX Runtime raises; they have no common root but Exception."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
+    state = _ort().capi.onnxruntime_pybind11_state
     own = [c for c in vars(state).values() if isinstance(c, type) and issubclass(c, Exception)]
     return (*own, RuntimeError, ValueError, TypeError, MemoryError)
 

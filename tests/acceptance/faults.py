@@ -199,7 +199,7 @@ class Shop:
         names = {str(path) for place in ("/tmp", "/dev/shm") for path in Path(place).glob("*")}
         names = {n for n in names if n.startswith(("/tmp/qsearch-child-", "/dev/shm/psm_", "/dev/shm/sem."))}
         mine = {str(path) for path in self.folder.rglob("*") if "__pycache__" not in path.parts}
-        counts = (len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{self.worker}/fd")))
+        counts = (len(os.listdir("/proc/self/fd")), self._open_files())
         return Left(self.worker, counts, frozenset(self._family()), frozenset(names | mine))
 
     def must_be(self, before: Left) -> None:
@@ -215,6 +215,14 @@ class Shop:
         grown = [after - was for was, after in zip(before.descriptors, now.descriptors, strict=True)]
         assert grown[0] <= 0, grown
         assert grown[1] <= (4 if self._user_code() else 0), grown
+
+    def _open_files(self) -> int:
+        """Of the worker, but for the prepared tensors, which its first trial maps once and keeps."""
+        place, count = f"/proc/{self.worker}/fd", 0
+        for name in os.listdir(place):
+            with contextlib.suppress(FileNotFoundError):
+                count += Path(os.readlink(f"{place}/{name}")).name != "tensors.bin"
+        return count
 
     def _family(self) -> set[int]:
         """The worker, who descends from it, and whoever else sleeps for ten minutes: nobody else does here."""

@@ -130,3 +130,27 @@ def test_the_reader_is_bounded_by_the_file(tmp_path: Path, content: bytes) -> No
     (tmp_path / "bad").write_bytes(content)
     with pytest.raises(ModelError, match="cannot read the operators"):
         count_operators(tmp_path / "bad")
+
+
+@pytest.mark.parametrize("said", ["", "0"])
+def test_nothing_is_told_to_its_maker_unless_somebody_wants_it(gemm: Path, tmp_path: Path, said: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import os; from pathlib import Path; from qsearch.contracts.target import Target;"
+        "from qsearch.measure.ort import OnnxRuntime; OnnxRuntime().version();"
+        f"OnnxRuntime().load(Path({str(gemm)!r}), Target(name='here'));"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    # where it runs tests it is silent by itself
+    kept = {n: v for n, v in os.environ.items() if n in {"PATH", "LD_LIBRARY_PATH"}}
+    asked = {"ORT_DISABLE_TELEMETRY": said} if said else {}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**kept, **asked, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == (said or "1")
+    assert said or not list(home.iterdir())

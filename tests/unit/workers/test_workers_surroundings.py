@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,18 @@ def test_a_canary_that_cannot_run_never_ends_a_sitting(arms: list[Arm], tmp_path
     assert found.canary == ()
     assert found.unavailable["canary"].startswith("it could not be run: ")
     assert found.blocks
+
+
+def test_the_canary_runs_where_the_arms_do(arms: list[Arm], tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    there = tmp_path / "python"
+    there.write_text(f'#!/bin/sh\necho >> {asked}; exec {sys.executable} "$@"\n')
+    there.chmod(0o755)
+    away = [replace(arm, target=replace(arm.target, python=str(there))) for arm in arms]
+    found = ChildMeter(child_python="/nonexistent").sit(away, Tier.QUICK, seed=0)
+    assert found.canary
+    # one for the probe, one for the canary, one for each arm
+    assert len(asked.read_text().splitlines()) >= 1 + len(arms)
 
 
 def test_a_canary_that_dies_is_done_without() -> None:

@@ -73,7 +73,9 @@ class AccuracyCompared:
     metric: str
     #: "search" or "heldout"
     split: str
+    #: samples that both were scored on
     n: int
+    #: on those samples, like `second`
     first: float
     second: float
     #: relative drop of the second against the first, positive is worse
@@ -88,6 +90,8 @@ class AccuracyCompared:
     only_second: int | None = None
     #: of the exact test, two-sided; None for a bootstrap
     p: float | None = None
+    #: samples of the whole split; 0 = n, both were scored on all
+    of: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,15 +10,19 @@ import numpy as np
 from qsearch.contracts.comparison import AccuracyCompared, Basis, PairedTest, TimeCompared
 from qsearch.contracts.errors import Incomparable
 from qsearch.contracts.measurement import Accuracy, Latency
-from qsearch.contracts.task import Array
+from qsearch.contracts.task import CELL, Array
 from qsearch.contracts.verdict import Interval, Verdict, theta
+from qsearch.measure.accuracy import part_of
+from qsearch.measure.aggregates import CLASSES
 from qsearch.measure.drop import mcnemar_p, paired_drop
-from qsearch.measure.statistics import verdict
+from qsearch.measure.statistics import detectable, verdict
 
 #: θ of the verdict, as in the search
 THRESHOLD = 0.02
 #: Resampling is seeded with a constant: the same outcomes have the same interval, on every machine.
 _SEED = 20_230_917
+#: samples that two scores which were stopped early must share: fewer cannot show any difference by an exact test
+LEAST_SHARED = 6
 
 
 def met(latency: Latency, basis: Basis) -> TimeCompared:
@@ -62,7 +66,7 @@ def through_fp32(first: Latency, second: Latency) -> TimeCompared:
         basis=Basis.INDIRECT,
         ratio=ratio,
         verdict=verdict(ratio, matters, polluted=polluted),
-        detectable=matters + max(ratio.high - ratio.value, ratio.value - ratio.low) / ratio.value,
+        detectable=detectable(ratio, matters),
         flags=tuple(dict.fromkeys((*first.flags, *second.flags))),
     )
 
@@ -70,38 +74,82 @@ def through_fp32(first: Latency, second: Latency) -> TimeCompared:
 def paired(first: Accuracy, second: Accuracy) -> AccuracyCompared:
     """The second's outcomes against the first's on the same samples; see `paired_drop` for the intervals.
 
-    Whether the samples are the same is the caller's to know; that they are as many is looked at here.
+    Whether the splits are the same is the caller's to know; that they are as large is looked at here. Of scores
+    that were stopped early, the samples that both have seen are compared, and both scores are made of those.
 
     Raises:
-        Incomparable: other metrics, splits, numbers of outcomes or weights, or outcomes that were not kept;
-            names both values.
+        Incomparable: other metrics, splits, sizes, weights or ways to make a score, too few samples in common,
+            or outcomes that were not kept; names both values.
     """
     for what, mine, theirs in (
         ("metric", first.metric, second.metric),
         ("split", first.split, second.split),
-        ("number of outcomes", len(first.outcomes), len(second.outcomes)),
+        ("what makes the score", first.aggregate, second.aggregate),
+        ("direction", _direction(first), _direction(second)),
+        ("number of outcomes", _whole(first), _whole(second)),
     ):
         if mine != theirs:
             raise Incomparable(f"scores cannot be paired: {what} is {mine} here and {theirs} there")
-    if not first.outcomes:
-        raise Incomparable("scores cannot be paired: no outcome of a sample was kept")
+    of = _whole(first)
+    first, second = _shared(first, second)
     if first.weights != second.weights:
         raise Incomparable("scores cannot be paired: the weights of the samples differ")
     weights = np.asarray(first.weights, np.float64) if first.weights else None
     one, two = np.asarray(first.outcomes, np.float64), np.asarray(second.outcomes, np.float64)
-    drop, points, detectable = paired_drop(two, one, weights, first.higher_is_better, _SEED)
+    if first.aggregate in CLASSES and (one // CELL != two // CELL).any():
+        raise Incomparable("scores cannot be paired: the true classes of the samples differ")
+    drop, points, least = paired_drop(two, one, weights, first.higher_is_better, _SEED, first.aggregate)
     told = AccuracyCompared(
         metric=first.metric,
         split=first.split,
         n=one.size,
+        of=of,
         first=first.score,
         second=second.score,
         drop=drop,
         drop_points=points,
-        detectable=detectable,
+        detectable=least,
         test=PairedTest.BOOTSTRAP,
     )
-    return told if weights is not None or not (_binary(one) and _binary(two)) else _exact(told, first, one, two)
+    exact = first.aggregate == "mean" and weights is None and _binary(one) and _binary(two)
+    return _exact(told, first, one, two) if exact else told
+
+
+def _direction(accuracy: Accuracy) -> str:
+    return "higher is better" if accuracy.higher_is_better else "lower is better"
+
+
+def _whole(accuracy: Accuracy) -> int:
+    """Outcomes of the whole split."""
+    return accuracy.of or len(accuracy.outcomes)
+
+
+def _shared(first: Accuracy, second: Accuracy) -> tuple[Accuracy, Accuracy]:
+    """Both on the samples that both have; as they are where neither was stopped early."""
+    here, there = _samples(first), _samples(second)
+    common, mine, theirs = np.intersect1d(here, there, assume_unique=True, return_indices=True)
+    if common.size == _whole(first):
+        return first, second
+    if common.size < LEAST_SHARED:
+        raise Incomparable(
+            f"scores cannot be paired: of {_whole(first)} samples, the first was scored on {here.size}, the "
+            f"second on {there.size}, and both on {common.size}; {LEAST_SHARED} are needed",
+            "search: {racing: false} scores every trial on all samples.",
+        )
+    return part_of(first, mine), part_of(second, theirs)
+
+
+def _samples(accuracy: Accuracy) -> Array:
+    """Numbers of the outcomes within the split, int64 [n]."""
+    if not accuracy.outcomes:
+        raise Incomparable("scores cannot be paired: no outcome of a sample was kept")
+    numbers = np.asarray(accuracy.samples or range(_whole(accuracy)), np.int64)
+    if numbers.size != len(accuracy.outcomes):
+        raise Incomparable(
+            f"scores cannot be paired: {len(accuracy.outcomes)} of {_whole(accuracy)} samples were scored, and "
+            "which ones was not kept"
+        )
+    return numbers
 
 
 def _exact(told: AccuracyCompared, first: Accuracy, one: Array, two: Array) -> AccuracyCompared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from qsearch.contracts.task import Array
 from qsearch.contracts.verdict import Interval
 from qsearch.measure.aggregates import resampled_scores, score_of
+from qsearch.measure.unseen import FEW, Outcomes, most_share
 
 _CONFIDENCE = 0.95
 _Z = NormalDist().inv_cdf(0.5 + _CONFIDENCE / 2)
@@ -32,7 +34,8 @@ def paired_drop(
     Right/wrong outcomes (0 or 1, equal weights): Newcombe's score interval for paired proportions
     (1998, method 10), opened to include 0 unless the exact McNemar test rejects at 5 %, so that the
     interval never claims a difference that the exact test does not. Everything else: the percentile
-    interval of a paired bootstrap, where both scores are computed again from the same resampled samples.
+    interval of a paired bootstrap, where both scores are computed again from the same resampled samples,
+    widened where fewer than six outcomes differ (see the note of `qsearch.measure.unseen`).
 
     Args:
         outcomes: float64 [m] of the candidate, finite.
@@ -47,8 +50,11 @@ def paired_drop(
         the drop in points of the metric, and the smallest relative drop that this many samples show
         with 80 % power.
     """
+    both = Outcomes(
+        mine=outcomes, theirs=reference, weights=weights, higher_is_better=higher_is_better, aggregate=aggregate
+    )
     if aggregate != "mean":
-        return _aggregated(outcomes, reference, weights, higher_is_better, seed, aggregate)
+        return _widened(_aggregated(outcomes, reference, weights, higher_is_better, seed, aggregate), both)
     if not higher_is_better:
         outcomes, reference = -outcomes, -reference
     share = np.full(outcomes.size, 1 / outcomes.size) if weights is None else weights / weights.sum()
@@ -61,7 +67,7 @@ def paired_drop(
         return relative, points, _least_lost(2 * min(lost, won)) / change.size / scale
     relative, points = _bootstrap(np.stack([outcomes, reference]), share, scale, seed)
     spread = math.sqrt(float(share**2 @ (change - share @ change) ** 2))
-    return relative, points, _Z_POWER * spread / scale
+    return _widened((relative, points, _Z_POWER * spread / scale), both)
 
 
 def mcnemar_p(lost: int, won: int) -> float:
@@ -103,6 +109,26 @@ def _aggregated(
         _percentile(points, value),
         _Z_POWER * float(relative.std(ddof=1)),
     )
+
+
+def _widened(found: tuple[Interval, Interval, float], both: Outcomes) -> tuple[Interval, Interval, float]:
+    """Room for losses that too few differing outcomes cannot rule out."""
+    relative, points, detectable = found
+    lost, won = both.differing
+    if lost + won >= FEW:
+        return found
+    scale = abs(score_of(both.theirs, both.weights, both.aggregate)) or 1.0
+    high = both.drop_of(both.samples * most_share(lost, both.samples))
+    low = both.drop_of(-both.samples * most_share(won, both.samples))
+    return (
+        _holding(relative, low / scale, high / scale),
+        _holding(points, low, high),
+        max(detectable, both.drop_of(_least_lost(2 * min(lost, won))) / scale),
+    )
+
+
+def _holding(interval: Interval, low: float, high: float) -> Interval:
+    return replace(interval, low=min(interval.low, low), high=max(interval.high, high))
 
 
 def _resamples(n: int) -> int:

@@ -9,7 +9,8 @@ from qsearch.contracts.comparison import Across, AcrossRow, AcrossView
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.bests import choice_counts
 from qsearch.report.numbers import NOTHING, drop_of, speedup, speedup_of
-from qsearch.report.trial import latency_document
+from qsearch.report.trial import accuracy_document, latency_document
+from qsearch.report.trial_rows import drops
 
 
 def across_answer(view: AcrossView) -> Answer:
@@ -37,7 +38,6 @@ def _cells(view: AcrossView, row: AcrossRow) -> Sequence[tuple[str, Across | Non
 
 def _across_row(view: AcrossView, row: AcrossRow, target: str, cell: Across) -> Row:
     gain = speedup_of(cell.latency)
-    heldout = cell.heldout.drop if cell.heldout else None
     return {
         "job": view.job,
         "candidate": row.uniform or None,
@@ -50,10 +50,7 @@ def _across_row(view: AcrossView, row: AcrossRow, target: str, cell: Across) -> 
         "speedup_high": gain.high,
         "verdict": cell.latency.verdict.value,
         "final": cell.final,
-        "drop_search": cell.search.drop.value,
-        "drop_search_low": cell.search.drop.low,
-        "drop_search_high": cell.search.drop.high,
-        "drop": heldout.value if heldout else None,
+        **drops(cell.search, cell.heldout),
         "front": cell.front,
         "pick": cell.pick,
     }
@@ -70,6 +67,8 @@ def _across_document(view: AcrossView, row: AcrossRow) -> dict[str, object]:
                 "final": cell.final,
                 "drop_search": to_data(cell.search.drop),
                 "drop": to_data(cell.heldout.drop) if cell.heldout else None,
+                "accuracy_search": accuracy_document(cell.search),
+                "accuracy_heldout": accuracy_document(cell.heldout) if cell.heldout else None,
                 "front": cell.front,
                 "pick": cell.pick,
             }

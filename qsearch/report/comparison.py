@@ -16,7 +16,7 @@ from qsearch.contracts.verdict import Verdict
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.bests import choice_counts
 from qsearch.report.numbers import NOTHING, drop, percent, size, speedup, speedup_of
-from qsearch.report.trial import latency_document
+from qsearch.report.trial import accuracy_document, latency_document
 
 _HOW = {
     Basis.FINALS: "head to head in one final sitting",
@@ -84,6 +84,7 @@ def _accuracy_cells(told: AccuracyCompared) -> Row:
         f"{told.split}_drop_low": told.drop.low,
         f"{told.split}_drop_high": told.drop.high,
         f"{told.split}_n": told.n,
+        f"{told.split}_of": told.of or told.n,
         f"{told.split}_detectable": told.detectable,
         f"{told.split}_p": told.p,
     }
@@ -98,6 +99,8 @@ def _side_document(side: Compared) -> dict[str, object]:
         "latency": latency_document(side.latency) if side.latency else None,
         "score_search": side.search.score if side.search else None,
         "score_heldout": side.heldout.score if side.heldout else None,
+        "accuracy_search": accuracy_document(side.search) if side.search else None,
+        "accuracy_heldout": accuracy_document(side.heldout) if side.heldout else None,
         "size_bytes": side.size_bytes,
         "peak_memory_bytes": side.peak_memory_bytes,
         "circumstances": to_data(side.circumstances),
@@ -119,7 +122,7 @@ def _time_document(time: TimeCompared) -> dict[str, object]:
 
 def _accuracy_document(told: AccuracyCompared) -> dict[str, object]:
     document: dict[str, object] = to_data(told)
-    return document
+    return {**document, "of": told.of or told.n}
 
 
 def _facts_table(view: CompareView) -> Table:
@@ -180,7 +183,8 @@ def _time_text(view: CompareView) -> str:
 def _accuracy_line(told: AccuracyCompared) -> tuple[str, str, str, str]:
     where = "held out" if told.split == "heldout" else told.split
     lost = drop(told.drop.value, told.drop.low, told.drop.high, told.n)
-    words = f"drop {lost}; {_test_text(told)}; smallest visible drop {percent(told.detectable)}"
+    partly = f" of {told.of}" if told.of > told.n else ""
+    words = f"drop {lost}{partly}; {_test_text(told)}; smallest visible drop {percent(told.detectable)}"
     return (f"{told.metric}, {where}", f"{told.first:.4g}", f"{told.second:.4g}", words)
 
 

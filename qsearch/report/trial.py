@@ -77,6 +77,24 @@ def latency_document(latency: Latency) -> dict[str, object]:
     }
 
 
+def accuracy_document(accuracy: Accuracy) -> dict[str, object]:
+    """An accuracy with what its drop rests on."""
+    return {
+        "metric": accuracy.metric,
+        "higher_is_better": accuracy.higher_is_better,
+        "split": accuracy.split,
+        "n": accuracy.n,
+        "of": accuracy.of or accuracy.n,
+        "looks": list(accuracy.looks),
+        "truncated": accuracy.truncated,
+        "score": accuracy.score,
+        "reference_score": accuracy.reference_score,
+        "drop": to_data(accuracy.drop),
+        "drop_points": to_data(accuracy.drop_points),
+        "detectable": accuracy.detectable,
+    }
+
+
 def throughput_document(latency: Latency) -> dict[str, object] | None:
     """Samples per second of the arm and of the reference; None where the scenario is not `offline`."""
     seen = latency.throughput
@@ -155,8 +173,8 @@ def _document(view: TrialView) -> dict[str, object]:
         "message": trial.message,
         "latency": latency_document(got.latency) if got else None,
         "final_latency": latency_document(view.final_latency) if view.final_latency else None,
-        "accuracy_search": _accuracy(got.accuracy) if got else None,
-        "accuracy_heldout": _accuracy(view.heldout) if view.heldout else None,
+        "accuracy_search": accuracy_document(got.accuracy) if got else None,
+        "accuracy_heldout": accuracy_document(view.heldout) if view.heldout else None,
         "export": _export_line(view),
     }
     return {**document, **(_measured(got) if got else {})}
@@ -173,23 +191,6 @@ def _measured(got: Measurement) -> dict[str, object]:
         "optimised_ops": dict(got.optimised_ops),
         "seconds": dict(got.seconds),
         "circumstances": to_data(got.circumstances),
-    }
-
-
-def _accuracy(accuracy: Accuracy) -> dict[str, object]:
-    return {
-        "metric": accuracy.metric,
-        "higher_is_better": accuracy.higher_is_better,
-        "split": accuracy.split,
-        "n": accuracy.n,
-        "of": accuracy.of or accuracy.n,
-        "looks": list(accuracy.looks),
-        "truncated": accuracy.truncated,
-        "score": accuracy.score,
-        "reference_score": accuracy.reference_score,
-        "drop": to_data(accuracy.drop),
-        "drop_points": to_data(accuracy.drop_points),
-        "detectable": accuracy.detectable,
     }
 
 

@@ -61,14 +61,21 @@ def front_row(row: FrontRow, pooled: Pooled) -> Row:
         "reference_samples_per_s": reference_rate(row, pooled),
         "metric": result.accuracy.metric,
         "score_search": result.accuracy.score,
-        **drop_cells("drop_search", _seen(result.accuracy)),
-        "drop_search_of": result.accuracy.of or result.accuracy.n,
-        "truncated": result.accuracy.truncated,
-        **drop_cells("drop", _seen(result.heldout) if result.heldout else None),
+        **drops(result.accuracy, result.heldout),
         "size_bytes": result.size_bytes,
         "peak_memory_bytes": result.peak_memory_bytes,
         "machine_key": result.machine_key,
         "runtime_key": result.runtime_key,
+    }
+
+
+def drops(search: Accuracy, heldout: Accuracy | None) -> Row:
+    """Both drops with their intervals and samples; of `drop_search_of` samples where `truncated`."""
+    return {
+        **drop_cells("drop_search", _seen(search)),
+        "drop_search_of": search.of or search.n,
+        "truncated": search.truncated,
+        **drop_cells("drop", _seen(heldout) if heldout else None),
     }
 
 

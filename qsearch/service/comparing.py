@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from qsearch.contracts.comparison import (
 from qsearch.contracts.errors import Incomparable, JobFailed, NotFound, UsageError
 from qsearch.contracts.job import Job
 from qsearch.contracts.ledger import Ledger
+from qsearch.contracts.machine import Circumstances, Scored
 from qsearch.contracts.measurement import Accuracy, Tier
 from qsearch.contracts.target import Target
 from qsearch.contracts.trial import Result
@@ -44,7 +45,7 @@ def compare(ledger: Ledger, first: str, second: str, owner: str) -> CompareView:
 
     The times come from one final sitting where both were its arms; else through fp32, where model, samples,
     shapes, machine_key and runtime_key agree; else they are not told, with the reason. Scores are paired sample
-    by sample where data, metric and split agree, whatever the times are.
+    by sample where data, metric, scoring code and numerics class agree, whatever the times are.
 
     Raises:
         UsageError: not two references, or one trial twice.
@@ -52,7 +53,7 @@ def compare(ledger: Ledger, first: str, second: str, owner: str) -> CompareView:
     """
     a, b = _pair(ledger, first, second, owner)
     time, incomparable = _time(a, b)
-    accuracies, notes = _accuracies(a, b, a.compared, b.compared)
+    accuracies, notes = _accuracies(a, b)
     return _view(a, b, time, incomparable, accuracies, notes)
 
 
@@ -93,6 +94,8 @@ class _Side:
     #: the finals that it was an arm of
     final: FinalResult | None
     compared: Compared
+    #: what the score on each split was taken under
+    scored: Mapping[str, Circumstances]
 
 
 def _pair(ledger: Ledger, first: str, second: str, owner: str) -> tuple[_Side, _Side]:
@@ -138,6 +141,10 @@ def _side(ledger: Ledger, reference: str, owner: str) -> _Side:
             peak_memory_bytes=result.peak_memory_bytes,
             circumstances=under,
         ),
+        scored={
+            "search": measurement.circumstances,
+            "heldout": seated.circumstances if seated else measurement.circumstances,
+        },
     )
 
 
@@ -179,36 +186,42 @@ def _must_be_equal_work(a: _Side, b: _Side) -> None:
             raise Incomparable(f"cannot compare: {what} is {mine} here and {theirs} there")
 
 
-def _accuracies(
-    a: _Side, b: _Side, first: Compared, second: Compared
-) -> tuple[tuple[AccuracyCompared, ...], tuple[str, ...]]:
+def _accuracies(a: _Side, b: _Side) -> tuple[tuple[AccuracyCompared, ...], tuple[str, ...]]:
     """Held out first, then the search split; and why one is not there."""
-    if a.materialized.digest != b.materialized.digest:
-        mine, theirs = a.materialized.digest[:12], b.materialized.digest[:12]
-        return (), (f"scores are not paired: the data is {mine} here and {theirs} there",)
+    for what, here, there in (
+        ("data", a.materialized.digest[:12], b.materialized.digest[:12]),
+        ("scoring", a.materialized.score, b.materialized.score),
+    ):
+        if here != there:
+            return (), (f"scores are not paired: the {what} is {here} here and {there} there",)
     found: list[AccuracyCompared] = []
     notes: list[str] = []
-    for split, one, two in (
-        ("held-out", first.heldout, second.heldout),
-        ("search", first.search, second.search),
+    for name, one, two in (
+        ("held-out", a.compared.heldout, b.compared.heldout),
+        ("search", a.compared.search, b.compared.search),
     ):
-        told = _paired(split, one, two, notes)
+        try:
+            told = _paired(a, b, one, two)
+        except Incomparable as error:
+            notes.append(f"{name}: {error.message}")
+            continue
         if told is not None:
             found.append(told)
+        elif one is not None or two is not None:
+            notes.append(f"only the {'second' if one is None else 'first'} has a {name} score; it was a finalist")
     return tuple(found), tuple(notes)
 
 
-def _paired(split: str, one: Accuracy | None, two: Accuracy | None, notes: list[str]) -> AccuracyCompared | None:
-    if one is None and two is None:
-        return None
+def _paired(a: _Side, b: _Side, one: Accuracy | None, two: Accuracy | None) -> AccuracyCompared | None:
     if one is None or two is None:
-        notes.append(f"only the {'second' if one is None else 'first'} has a {split} score; it was a finalist")
         return None
-    try:
-        return paired(one, two)
-    except Incomparable as error:
-        notes.append(f"{split}: {error.message}")
-        return None
+    _scored(a, one).must_agree(_scored(b, two))
+    return paired(one, two)
+
+
+def _scored(side: _Side, accuracy: Accuracy) -> Scored:
+    under = side.scored[accuracy.split]
+    return Scored(metric=accuracy.metric, data=side.materialized.digest, circumstances=under)
 
 
 def _view(
@@ -271,10 +284,11 @@ def _evaluated(place: Workplace, a: _Side, b: _Side, asked: Asked, owner: str) -
             peak_memory_bytes=file.peak_memory_bytes,
             circumstances=seen.result.circumstances,
         )
-        sides.append(replace(side, compared=now))
+        scored = {**side.scored, "heldout": seen.result.circumstances}
+        sides.append(replace(side, compared=now, scored=scored))
     luck = known_luck(place.ledger, seen.result.circumstances.machine_key)
     time = met(summarise(seen.result.sitting, "1", against="0", luck=luck), Basis.NOW)
-    accuracies, notes = _accuracies(a, b, sides[0].compared, sides[1].compared)
+    accuracies, notes = _accuracies(sides[0], sides[1])
     return _view(sides[0], sides[1], time, "", accuracies, (*notes, *seen.notes))
 
 
@@ -300,7 +314,7 @@ def _timed(place: Workplace, a: _Side, b: _Side, tier: Tier) -> CompareView:
         limits=a.job.spec.limits,
     )
     found = benched(place, order)
-    accuracies, notes = _accuracies(a, b, a.compared, b.compared)
+    accuracies, notes = _accuracies(a, b)
     said = "both were timed against each other alone; their times against fp32, scores and sizes are the stored ones"
     return _view(a, b, met(found.latencies[1], Basis.NOW), "", accuracies, (*notes, said))
 

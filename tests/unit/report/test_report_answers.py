@@ -16,6 +16,7 @@ import report_records_models as model_records
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.comparison import Basis
 from qsearch.contracts.job import JobState
+from qsearch.contracts.measurement import Accuracy
 from qsearch.contracts.verdict import Interval, Verdict
 from qsearch.report.across import across_answer
 from qsearch.report.answer import Answer
@@ -318,3 +319,42 @@ def test_trials_of_several_targets_stand_in_a_table_each() -> None:
     tables = trials_answer("j1", [rows[0], there, rows[2]]).tables
     assert [table.title for table in tables] == ["trials of j1 on cpu-1thread", "trials of j1 on other"]
     assert [len(table.lines) for table in tables] == [2, 1]
+
+
+def _stopped_early() -> tuple[Accuracy, Accuracy]:
+    whole = records.accuracy(0.3)
+    return replace(whole, n=38, of=300, looks=(38,)), replace(whole, split="heldout", n=200)
+
+
+def test_a_comparison_of_scores_that_were_stopped_early_says_of_how_many_samples() -> None:
+    (told,) = compared.comparison().accuracies
+    view = compared.comparison(accuracies=(replace(told, split="search", n=38, of=300),))
+    answer = comparison_answer(view)
+    assert "n=38 of 300; exact McNemar" in write(answer, "md")
+    assert (answer.rows[0]["search_n"], answer.rows[0]["search_of"]) == (38, 300)
+    document = json.loads(write(answer, "json"))
+    assert (document["accuracy"][0]["n"], document["accuracy"][0]["of"]) == (38, 300)
+    side = replace(view.second, search=_stopped_early()[0])
+    document = json.loads(write(comparison_answer(replace(view, second=side)), "json"))
+    assert document["second"]["accuracy_search"]["truncated"] is True
+    assert document["second"]["accuracy_heldout"] is None
+    whole = json.loads(write(comparison_answer(compared.comparison()), "json"))["accuracy"][0]
+    assert (whole["n"], whole["of"]) == (200, 200)
+
+
+def test_a_job_over_its_targets_says_what_each_drop_rests_on() -> None:
+    view = compared.across()
+    search, heldout = _stopped_early()
+    cell = replace(view.rows[1].cells["cpu-1thread"], search=search, heldout=heldout)
+    answer = across_answer(replace(view, rows=(replace(view.rows[1], cells={"cpu-1thread": cell}),)))
+    (row,) = answer.rows
+    assert (row["drop_search_n"], row["drop_search_of"], row["truncated"]) == (38, 300, True)
+    assert (row["drop"], row["drop_low"], row["drop_high"], row["drop_n"]) == pytest.approx((0.3, 0.295, 0.305, 200))
+    found = json.loads(write(answer, "json"))["candidates"][0]["on"]["cpu-1thread"]
+    assert (found["accuracy_search"]["n"], found["accuracy_search"]["of"]) == (38, 300)
+    assert found["accuracy_search"]["truncated"] is True
+    assert found["accuracy_search"]["detectable"] == 0.007
+    assert found["accuracy_heldout"]["drop"]["low"] == pytest.approx(0.295)
+    assert "n=38 of 300" in write(answer, "md")
+    (bare, *_) = across_answer(view).rows
+    assert (bare["drop"], bare["drop_n"], bare["truncated"]) == (None, None, False)

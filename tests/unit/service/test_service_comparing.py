@@ -27,6 +27,7 @@ from qsearch.contracts.work import (
     Evaluated,
     FinalOrder,
     FinalResult,
+    Materialized,
     Outcome,
     PrepareOrder,
     TrialOrder,
@@ -53,6 +54,10 @@ class TwoRuntimes(World):
         super().__init__(folder)
         self.orders: list[EvalOrder | BenchOrder] = []
         self._target = TARGET
+        #: name of the scoring code
+        self.score = "mine:score"
+        #: whether scoring ends after 12 of 100 samples
+        self.stopped = False
 
     @contextmanager
     def place(self) -> Iterator[Workplace]:
@@ -77,6 +82,8 @@ class TwoRuntimes(World):
             assert all(Path(model).is_file() for model in order.models)
             return self._done(work, self._evaluated(order) if isinstance(order, EvalOrder) else self._benched(order))
         outcome = super()._answer(work)
+        if isinstance(outcome.result, Materialized):
+            return replace(outcome, result=replace(outcome.result, score=self.score))
         if isinstance(order, PrepareOrder):
             prepared = replace(self._prepared(), digest=f"prepared-{order.target.runtime}")
             if order.target.runtime == "openvino":
@@ -91,7 +98,12 @@ class TwoRuntimes(World):
 
     def _measurement(self, candidate: Candidate, tier: Tier) -> Measurement:
         made = super()._measurement(candidate, tier)
-        return replace(made, accuracy=_scored(made.accuracy))
+        accuracy = _scored(made.accuracy)
+        if self.stopped:
+            seen = tuple(range(0, 96, 8))
+            outcomes = tuple(accuracy.outcomes[i] for i in seen)
+            accuracy = replace(accuracy, n=12, of=100, samples=seen, looks=(12,), outcomes=outcomes)
+        return replace(made, accuracy=accuracy)
 
     def _final(self, order: FinalOrder) -> FinalResult:
         made = super()._final(order)
@@ -203,6 +215,49 @@ def test_two_targets_have_no_common_time_and_everything_else(world: TwoRuntimes)
     assert "--measure" in found.incomparable
     assert found.accuracies
     assert found.notes[0] == "the trials are of two targets: here and other"
+
+
+def _scored_elsewhere(world: TwoRuntimes, numerics: str) -> None:
+    """From now on another class of machines scores."""
+    usual = world._circumstances
+
+    def elsewhere() -> Circumstances:
+        return replace(usual(), machine_key="elsewhere", numerics=numerics)
+
+    world._circumstances = elsewhere  # type: ignore[method-assign]
+
+
+def test_scores_of_two_classes_of_machines_are_paired_where_they_compute_alike(world: TwoRuntimes) -> None:
+    first = _searched(world, 4)
+    _scored_elsewhere(world, "n2")
+    second = _searched(world, 4)
+    found = compare(world.ledger, f"{first.id}/0", f"{second.id}/2", "me")
+    assert not found.accuracies
+    key = IMAGINED.machine.key
+    for note in (n for n in found.notes if n.startswith(("search: ", "held-out: "))):
+        assert f"machine class {key} computes in numerics class unknown here, elsewhere in n2 there" in note
+    assert any(note.startswith("search: cannot compare the scores") for note in found.notes)
+    alike = _searched(world, 4)
+    assert compare(world.ledger, f"{second.id}/0", f"{alike.id}/2", "me").accuracies
+
+
+def test_scores_of_two_scoring_codes_are_not_paired(world: TwoRuntimes) -> None:
+    first = _searched(world, 4)
+    world.score = "mine:other"
+    second = _searched(world, 4)
+    found = compare(world.ledger, f"{first.id}/0", f"{second.id}/2", "me")
+    assert not found.accuracies
+    assert "scores are not paired: the scoring is mine:score here and mine:other there" in found.notes
+    assert found.time is not None, "times have nothing to do with it"
+
+
+def test_a_score_that_was_stopped_early_is_compared_on_what_it_saw(world: TwoRuntimes) -> None:
+    job = _searched(world, 4)
+    world.stopped = True
+    raced = _searched(world, 4)
+    found = compare(world.ledger, f"{job.id}/1", f"{raced.id}/2", "me")
+    (told,) = [told for told in found.accuracies if told.split == "search"]
+    assert (told.n, told.of) == (12, 100)
 
 
 def test_what_cannot_be_compared_at_all_is_refused(world: TwoRuntimes) -> None:

@@ -25,7 +25,7 @@ from qsearch.graph.signature import read_signature
 from qsearch.graph.yardstick import write_yardstick
 from qsearch.measure.latency import summarise
 from qsearch.measure.samples import read_samples, reshape_feeds, write_samples
-from workers.evaluating import LOADING_S, SLOWER, must_fit
+from workers.evaluating import LOADING_S, SLOWER, must_fit, rehearsed_patience_s
 from workers.hashing import file_sha256
 from workers.made_up import made_up
 from workers.npz_data import LABELS, npz_arrays
@@ -87,14 +87,15 @@ class _Rehearsed:
 def _write_samples(order: BenchOrder, models: Sequence[Path], out: Path) -> Mapping[str, str]:
     """Collate what all arms are fed; how it was made up, input by input, or nothing when it was given.
 
-    NOTE: inputs are those of the first file that can be read; an arm that wants others fails by name.
+    NOTE: inputs are those of the first file that can be read; an arm that wants others fails by name. Random
+    whole numbers stay within what every file can take: an id beyond a smaller table would fail a sound model.
     """
-    model = _first_readable(models)
+    model, *others = _readable(models)
     batch, how = order.target.batch, {}
     if order.samples or order.data:
         feeds = _stored(Path(order.samples), batch) if order.samples else _given(Path(order.data), model, batch)
     else:
-        made = made_up(model, batch=batch, seed=order.seed)
+        made = made_up(model, batch=batch, seed=order.seed, others=others)
         feeds, how = list(made.feeds), dict(made.how)
     if order.shapes:
         inputs = {tensor.name: (tensor.dtype, tensor.shape) for tensor in read_signature(model).inputs}
@@ -103,15 +104,18 @@ def _write_samples(order: BenchOrder, models: Sequence[Path], out: Path) -> Mapp
     return how
 
 
-def _first_readable(models: Sequence[Path]) -> Path:
-    for model in models:
+def _readable(models: Sequence[Path]) -> Sequence[Path]:
+    """Those that can be read, each once; the first one's own refusal where none can be."""
+    found = []
+    for model in dict.fromkeys(models):
         try:
             read_signature(model)
         except ModelError:
             continue
-        return model
-    read_signature(models[0])
-    return models[0]
+        found.append(model)
+    if not found:
+        read_signature(models[0])
+    return found
 
 
 def _stored(file: Path, batch: int) -> list[Feeds]:
@@ -181,16 +185,16 @@ def _rehearsed(arm: Arm, told: BenchedArm, out: Path, patience_s: float, seed: i
     except WorkFailed as error:
         if error.cause is not Cause.BAD_MODEL:
             raise
-        return _alone(arm, told, error, seed)
+        return _alone(arm, told, error, patience_s, seed)
     finally:
         out.unlink(missing_ok=True)
     told = replace(told, optimised_ops=seen.float_ops)
     return _Rehearsed(arm=arm, told=told, peak_rss_bytes=seen.peak_rss_bytes, seconds=seen.seconds)
 
 
-def _alone(arm: Arm, told: BenchedArm, refusal: WorkFailed, seed: int) -> _Rehearsed:
+def _alone(arm: Arm, told: BenchedArm, refusal: WorkFailed, patience_s: float, seed: int) -> _Rehearsed:
     """The arm in a short sitting of its own: what cannot be scored may still be timed."""
-    sitting = ChildMeter(lock=machine_lock()).sit([arm], Tier.QUICK, seed=seed)
+    sitting = ChildMeter(lock=machine_lock(), patience_s=patience_s).sit([arm], Tier.QUICK, seed=seed)
     note = refusal.message.removeprefix(f"{arm.model.name}: ")
     return _Rehearsed(
         arm=arm,
@@ -202,7 +206,8 @@ def _alone(arm: Arm, told: BenchedArm, refusal: WorkFailed, seed: int) -> _Rehea
 
 def _sat(arms: Mapping[int, _Rehearsed], order: BenchOrder) -> Sitting:
     try:
-        meter = ChildMeter(lock=machine_lock(), limits=order.limits)
+        patience_s = rehearsed_patience_s([a.seconds for a in arms.values()])
+        meter = ChildMeter(lock=machine_lock(), patience_s=patience_s, limits=order.limits)
         return meter.sit([a.arm for a in arms.values()], order.tier, seed=order.seed)
     except WorkFailed as error:
         which = ", ".join(f"{at} is {a.arm.model.name} on {a.arm.target.name}" for at, a in arms.items())

@@ -28,11 +28,14 @@ class Calibrator:
     def __init__(self, target: Target) -> None:
         """Raises Unsupported: the target's interpreter or provider is not there, by name."""
         self._table = runtime_named(target.runtime).capabilities(target.provider)
+        #: what the target's runtime was found not to run, and why
+        self.notes: tuple[str, ...] = ()
         self._stands_in = _elsewhere(target)
         self._runtime: Runtime = OnnxRuntime() if self._stands_in else runtime_named(target.runtime)
         if self._stands_in:
             probed(target)
-            self._table = kernels_of(target, self._table, self)
+            found = kernels_of(target, self._table, self)
+            self._table, self.notes = found.table, found.notes
 
     def version(self) -> str:
         """Of the runtime that calibrates."""

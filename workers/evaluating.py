@@ -24,7 +24,15 @@ from qsearch.quantize.assemble import Assembled, assemble
 from workers.hashing import file_sha256
 from workers.sitting import ChildMeter, Predicted, predict
 from workers.slot_lock import machine_lock
-from workers.trials import REFERENCE, Bench, circumstances_of, peak_memory, scored_under
+from workers.trials import (
+    REFERENCE,
+    UNKNOWN_ARM_S,
+    Bench,
+    arm_patience_s,
+    circumstances_of,
+    peak_memory,
+    scored_under,
+)
 
 #: what a file may take for a split: so much for starting and loading, and so many times what fp32 took
 LOADING_S, SLOWER = 60.0, 20.0
@@ -71,6 +79,15 @@ def must_fit(peaks: Sequence[int]) -> None:
             f"{len(peaks)} models in memory at once take {needed >> 20} MiB, and {free >> 20} MiB are free",
             "Measure fewer at a time.",
         )
+
+
+def rehearsed_patience_s(seconds: Sequence[float]) -> float:
+    """How long an arm of the sitting may say nothing, by what each took alone.
+
+    NOTE: never less than where nothing is known. What was rehearsed does not hang, and many arms that load
+    at once are slower than one.
+    """
+    return max(UNKNOWN_ARM_S, arm_patience_s(max(seconds)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +173,10 @@ def _rehearsed(bench: Bench, model: Path, out: Path, patience_s: float) -> Predi
 def _sat(yard: _Yard, files: Mapping[int, _File], order: EvalOrder) -> Sitting:
     named = {REFERENCE: yard.fp32, **{str(position): file for position, file in files.items()}}
     arms = [yard.bench.arm(name, file.model) for name, file in named.items()]
+    patience_s = rehearsed_patience_s([file.rehearsal.seconds for file in named.values()])
     try:
-        return ChildMeter(lock=machine_lock(), limits=order.limits).sit(arms, order.tier, seed=order.seed)
+        meter = ChildMeter(lock=machine_lock(), patience_s=patience_s, limits=order.limits)
+        return meter.sit(arms, order.tier, seed=order.seed)
     except WorkFailed as error:
         which = ", ".join(f"{position} is {file.model.path.name}" for position, file in files.items())
         raise WorkFailed(error.cause, f"{error.message} (arm {which})", error.tail, error.hint) from error

@@ -68,15 +68,17 @@ def probed(target: Target) -> Probed:
     return found
 
 
-def tried(target: Target, model: Path, samples: Path, out: Path, cpus: Sequence[int]) -> wire.Message:
-    """Run a model once by the target's interpreter; what the child answers.
+def tried(
+    target: Target, model: Path, samples: Path, out: Path, cpus: Sequence[int], patience_s: float = IMPORT_S
+) -> wire.Message:
+    """Run a model once by the target's interpreter; what the child answers within `patience_s`.
 
     Raises:
         WorkFailed: BAD_MODEL where its runtime refuses the model, else how the child ended.
     """
     order = wire.PredictOrder(model=str(model), target=target, samples=str(samples), out=str(out), cpus=tuple(cpus))
     with ChildProcess(model.name, python_of(target), target.threads) as child:
-        return child.ask(order, IMPORT_S)
+        return child.ask(order, patience_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,15 @@
 NOTE: a runtime's table was read off one version of it. An older one in another environment, or another
 device, may lack a kernel, and each trial with such a choice would fail. So each choice is assembled once
 into a tiny model of every operator, by the code that assembles trials, and run there; what is refused is
-taken out of the table, operator by operator.
+taken out of the table, operator by operator. A kernel that crashes or hangs is refused like one that is
+lacking: it says nothing about the others.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from qsearch.contracts.candidate import Candidate
@@ -25,14 +27,28 @@ from qsearch.measure.samples import write_samples
 from qsearch.quantize.assemble import assemble
 from qsearch.quantize.prepare import prepare_model
 from workers.cpus import choose_cpus
-from workers.interpreters import python_of, tried
+from workers.deadline import within
+from workers.interpreters import IMPORT_S, python_of, tried
 
 Table = Mapping[str, Sequence[Choice]]
-#: target → its table, as found by this process
-_known: dict[str, Table] = {}
+#: seconds for a choice on the tiny model: fp32 has run just before, so that no disk is cold
+_CHOICE_S = 60.0
 
 
-def kernels_of(target: Target, table: Table, runtime: Runtime) -> Table:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernels:
+    """What a target's runtime runs of a table."""
+
+    table: Table
+    #: why it is less: "target t runs no int8-dynamic for MatMul: model.onnx died by SIGSEGV (native-crash)"
+    notes: tuple[str, ...] = ()
+
+
+#: target → its kernels, as found by this process
+_known: dict[str, Kernels] = {}
+
+
+def kernels_of(target: Target, table: Table, runtime: Runtime) -> Kernels:
     """The table less what the target's runtime refuses; asked once per target while this process lives.
 
     Args:
@@ -42,7 +58,8 @@ def kernels_of(target: Target, table: Table, runtime: Runtime) -> Table:
 
     Raises:
         Unsupported: it refuses even the float model.
-        WorkFailed: its child could not be started, hung or crashed.
+        WorkFailed: its child could not be started; it hung or crashed with the float model; the time of the work
+            under way was over.
     """
     key = canonical([target, table])
     if key not in _known:
@@ -51,7 +68,7 @@ def kernels_of(target: Target, table: Table, runtime: Runtime) -> Table:
     return _known[key]
 
 
-def _tried(target: Target, table: Table, runtime: Runtime, folder: Path) -> Table:
+def _tried(target: Target, table: Table, runtime: Runtime, folder: Path) -> Kernels:
     write_samples(folder / "samples.npz", [every_operator_feeds()], {}, [ROWS])
     layers = prepare_model(
         write_every_operator(folder / "tiny.onnx"),
@@ -66,22 +83,32 @@ def _tried(target: Target, table: Table, runtime: Runtime, folder: Path) -> Tabl
             f"target {target.name}: {python_of(target)} refuses a small fp32 model: {said}",
             "If it is older than the models that QSearch writes, install a newer one there.",
         )
-    lacking: set[tuple[str, Choice]] = set()
+    lacking: dict[tuple[str, Choice], str] = {}
     for choice in (c for c in Choice if c is not Choice.FP32 and any(c in layer.choices for layer in layers)):
         if _refusal(folder, target, layers, choice, ""):
             ops = [layer.op for layer in layers if choice in layer.choices]
-            lacking |= {(op, choice) for op in ops if _refusal(folder, target, layers, choice, op)}
-    return {op: tuple(c for c in choices if (op, c) not in lacking) for op, choices in table.items()}
+            lacking |= {(op, choice): why for op in ops if (why := _refusal(folder, target, layers, choice, op))}
+    return Kernels(
+        table={op: tuple(c for c in choices if (op, c) not in lacking) for op, choices in table.items()},
+        notes=tuple(
+            f"target {target.name} runs no {choice.value} for {op}: {why}" for (op, choice), why in lacking.items()
+        ),
+    )
 
 
 def _refusal(folder: Path, target: Target, layers: Sequence[Layer], choice: Choice, op: str) -> str:
     """Why the runtime does not run the model with a choice in all layers, or in those of one operator; or empty."""
     got = {layer.id: choice if choice in layer.choices and op in ("", layer.op) else Choice.FP32 for layer in layers}
     model = assemble(folder / "prepared", Candidate(choices=got), folder / f"{choice.value}-{op}")
+    patience_s = IMPORT_S if choice is Choice.FP32 else _CHOICE_S
+    cpus = choose_cpus(target.threads)
     try:
-        tried(target, model.path, folder / "samples.npz", folder / "out.npz", choose_cpus(target.threads))
+        tried(target, model.path, folder / "samples.npz", folder / "out.npz", cpus, patience_s)
     except WorkFailed as error:
-        if error.cause is not Cause.BAD_MODEL:
+        if error.cause is Cause.BAD_MODEL:
+            return error.message
+        # a timeout at the end of the work under way is no kernel's doing
+        if choice is Choice.FP32 or error.cause not in (Cause.NATIVE_CRASH, Cause.TIMEOUT) or not within(1.0):
             raise
-        return error.message
+        return f"{error.message} ({error.cause.value})"
     return ""

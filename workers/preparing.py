@@ -53,13 +53,14 @@ def prepare(order: PrepareOrder, scratch: Path, deadline_s: float) -> Prepared:
     started = time.monotonic()
     out = scratch / "prepared"
     machine = this_machine()
+    calibrator = Calibrator(order.target)
     exact = order.target.options.get("session.x64quantprecision") == "1"
     with slot_lock(machine_lock(), exclusive=False, timeout_s=LOCK_WAIT_S):
         model = prepare_model(
             Path(order.model.path),
             out,
             calibration=read_samples(split_file(Path(order.splits), "calibration", order.target.batch)).feeds,
-            runtime=Calibrator(order.target),
+            runtime=calibrator,
             target=order.target,
             choices=order.choices,
             weight_bits=7 if saturates(machine) and not exact else 8,
@@ -74,7 +75,7 @@ def prepare(order: PrepareOrder, scratch: Path, deadline_s: float) -> Prepared:
         machine=machine,
         circumstances=predicted.circumstances,
         reference=reference,
-        notes=model.notes,
+        notes=(*model.notes, *calibrator.notes),
         seconds={
             **model.seconds,
             "prepare": prepared_s,

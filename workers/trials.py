@@ -55,7 +55,7 @@ class Bench:
     @property
     def arm_patience_s(self) -> float:
         """How long an arm of a sitting may say nothing."""
-        return ARM_S + ARM_SHARE * self.fp32_s if self.fp32_s else UNKNOWN_ARM_S
+        return arm_patience_s(self.fp32_s)
 
     def patience_s(self, split: str, deadline_s: float) -> float:
         """How long running a split may take; only the search split's time is known."""
@@ -113,6 +113,11 @@ class Bench:
         return track.race(model, scratch, min(deadline_s, allowed_s))
 
 
+def arm_patience_s(seen_s: float) -> float:
+    """How long an arm may say nothing, by the seconds that its samples once took, loading included; 0 = not known."""
+    return ARM_S + ARM_SHARE * seen_s if seen_s else UNKNOWN_ARM_S
+
+
 def bench_of(order: TrialOrder | FinalOrder) -> Bench:
     """The bench an order names."""
     return Bench(
@@ -121,7 +126,7 @@ def bench_of(order: TrialOrder | FinalOrder) -> Bench:
         materialized=order.materialized,
         folder=order.folder,
         target=order.target,
-        fp32_s=order.fp32_s if isinstance(order, TrialOrder) else 0.0,
+        fp32_s=order.fp32_s,
         scoring_s=order.scoring_s if isinstance(order, TrialOrder) else 0.0,
         limits=order.limits,
         racing=order.racing if isinstance(order, TrialOrder) else None,
@@ -197,7 +202,8 @@ def final(order: FinalOrder, scratch: Path, deadline_s: float) -> FinalResult:
     fp32 = assemble(bench.prepared, fp32_like(some), scratch / "fp32")
     models = {n: assemble(bench.prepared, c, scratch / f"candidate-{n}") for n, c in order.finalists.items()}
     arms = [bench.arm(REFERENCE, fp32), *(bench.arm(str(n), m) for n, m in models.items())]
-    sitting = ChildMeter(lock=machine_lock(), limits=bench.limits).sit(arms, Tier.FINAL, seed=order.seed)
+    meter = ChildMeter(lock=machine_lock(), patience_s=bench.arm_patience_s, limits=bench.limits)
+    sitting = meter.sit(arms, Tier.FINAL, seed=order.seed)
     outputs = scratch / "heldout-fp32.npz"
     reference, predicted = bench.score(fp32.path, "heldout", None, None, outputs, deadline_s)
     finalists = []

@@ -34,6 +34,7 @@ def verify(order: VerifyOrder, scratch: Path, deadline_s: float) -> Verification
         materialized=order.materialized,
         folder=order.folder,
         target=order.target,
+        fp32_s=order.fp32_s,
         limits=order.limits,
     )
     written = write_model(bench.prepared, order.candidate, scratch / "export" / "model.onnx")

@@ -25,8 +25,11 @@ def doctor(
         str, typer.Option("--model", metavar="FILE", help="Self-test with this .onnx file, not the built-in one.")
     ] = "",
     sittings: Annotated[
-        int, typer.Option("--sittings", min=1, max=200, help="A/A sittings of the self-test, two sessions each.")
-    ] = 6,
+        int | None,
+        typer.Option(
+            "--sittings", min=1, max=200, help="A/A sittings of the self-test, two sessions each.", show_default="6"
+        ),
+    ] = None,
     form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -6,7 +6,7 @@
 NOTE: a piece is found again by what was asked, not by when: kind, order without paths, target and
 candidate in it. The seed of a measurement is left out, because it decides only which arm starts and
 a replay cannot start one; the seed that deals data counts. So is what was known of the machine's luck,
-which another database knows otherwise.
+which another database knows otherwise, and how long a part of the work is waited for.
 
 NOTE: which of several answers a piece gets is decided by how often it failed before, which the job's
 own rows say, and not by how often it was asked. A replayed job that is killed and resumed so gets what
@@ -42,7 +42,7 @@ _LEAVES = {WorkKind.MATERIALIZE: "splits", WorkKind.PREPARE: "prepared", WorkKin
 #: folders of one machine; the digests beside them in the order say what is in them
 _FOLDERS = frozenset({"prepared", "splits", "folder"})
 #: what an order carries that does not change what is asked
-_NOT_ASKED = frozenset({"seed", "luck"})
+_NOT_ASKED = frozenset({"seed", "luck", "fp32_s", "scoring_s"})
 
 
 def work_digest(work: Work) -> str:

@@ -55,6 +55,8 @@ class TimeCompared:
     #: smallest relative difference that could have been called
     detectable: float
     flags: tuple[str, ...] = ()
+    #: the time of the first, milliseconds, by which 20 µs may be what decided; 0 = not told
+    reference_ms: float = 0.0
 
 
 class PairedTest(StrEnum):

@@ -49,7 +49,11 @@ class Desk(Protocol):
         ...
 
     def validate(self, spec: Path) -> JobSpec:
-        """The spec, resolved. Raises InputError, also for a model that cannot be read."""
+        """The spec, resolved.
+
+        Raises InputError, also for a model that cannot be read, and for a target whose interpreter or provider
+        is not there.
+        """
         ...
 
     def plan(self, spec: Path, overrides: Overrides) -> Plan: ...
@@ -194,15 +198,16 @@ class Desk(Protocol):
         ...
 
     def doctor(
-        self, *, self_test: bool, targets: Sequence[str] = (), model: str = "", sittings: int = SITTINGS
+        self, *, self_test: bool, targets: Sequence[str] = (), model: str = "", sittings: int | None = None
     ) -> Sequence[Check]:
         """Every check; with `self_test` also so many A/A sittings on each target, whose floor is kept.
 
-        No target = this machine's own; no model = the built-in yardstick.
+        No target = this machine's own; no model = the built-in yardstick; no number of sittings = `SITTINGS`.
 
         Raises:
-            UsageError: a target or a model without `self_test`.
+            UsageError: a target, a model or a number of sittings without `self_test`.
             NotFound: an unknown target.
+            ModelError: a model file that is not there.
         """
         ...
 

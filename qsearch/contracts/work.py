@@ -196,6 +196,8 @@ class FinalOrder:
     finalists: Mapping[int, Candidate]
     target: Target
     seed: int
+    #: as a trial's, for loading and timing: what was waited for there is waited for here; 0 = not known
+    fp32_s: float = 0.0
     #: when telemetry rejects or flags what was timed
     limits: Limits = field(default_factory=Limits)
     #: what is known of the luck of sessions on this class of machines, by runtime; decides widths, never order
@@ -241,6 +243,8 @@ class VerifyOrder:
     #: False = only write the file
     measure: bool
     seed: int
+    #: as a trial's; 0 = not known
+    fp32_s: float = 0.0
     #: when telemetry rejects or flags what was timed
     limits: Limits = field(default_factory=Limits)
     #: what is known of the luck of sessions on this class of machines, by runtime; decides widths, never order

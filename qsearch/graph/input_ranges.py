@@ -55,6 +55,8 @@ class InputRange:
     high: int
     #: what bounds it, in words: "rows of embeddings.word"
     reason: str
+    #: False = nothing in the graph does, and the range is a custom
+    bound: bool = True
 
 
 def input_ranges(path: Path) -> Mapping[str, InputRange]:
@@ -87,9 +89,12 @@ def _range(value: ir.Value) -> InputRange:
     if name in _BYTES:
         kind = np.iinfo(name)
         return InputRange(
-            low=int(kind.min), high=int(kind.max), reason=f"all of {name}: nothing in the graph bounds it"
+            low=int(kind.min),
+            high=int(kind.max),
+            reason=f"all of {name}: nothing in the graph bounds it",
+            bound=False,
         )
-    return InputRange(low=1, high=1, reason="a mask or a length: it indexes nothing")
+    return InputRange(low=1, high=1, reason="a mask or a length: it indexes nothing", bound=False)
 
 
 def _bounds(value: ir.Value, offset: int, seen: set[tuple[int, int]]) -> Iterator[InputRange]:

@@ -19,7 +19,7 @@ def top_k(k: int) -> Callable[[Outputs, Mapping[str, Array], Outputs | None], Sc
     """
 
     def score(outputs: Outputs, labels: Mapping[str, Array], reference: Outputs | None) -> Scores:
-        rows = vectors(outputs, f"top{k}")
+        rows = _scores(outputs, f"top{k}")
         classes = class_labels(labels, len(rows), f"top{k}")
         best = np.argsort(-rows, axis=1, kind="stable")[:, :k]
         return Scores(outcomes=(best == classes[:, None]).any(axis=1).astype(np.float64))
@@ -35,15 +35,21 @@ def f1(aggregate: str) -> Callable[[Outputs, Mapping[str, Array], Outputs | None
     """
 
     def score(outputs: Outputs, labels: Mapping[str, Array], reference: Outputs | None) -> Scores:
-        rows = vectors(outputs, aggregate)
+        rows = _scores(outputs, aggregate)
         classes = class_labels(labels, len(rows), aggregate)
-        if rows.shape[1] < 2:
-            raise TaskError(
-                f"{aggregate}: expected a score for each class, found a single one per sample",
-                "Where a score becomes a class is known to you alone: give a task with a scoring function.",
-            )
         if aggregate == "f1-binary" and (rows.shape[1] > 2 or classes.max() > 1):
             raise TaskError(f"{aggregate}: expected the classes 0 and 1; with more of them, use f1-macro")
         return Scores(outcomes=cells(classes, rows.argmax(axis=1)), aggregate=aggregate)
 
     return score
+
+
+def _scores(outputs: Outputs, of: str) -> Array:
+    """float64 [n, classes]; of one score per sample, the first class would always be the highest."""
+    rows = vectors(outputs, of)
+    if rows.shape[1] < 2:
+        raise TaskError(
+            f"{of}: expected a score for each class, found a single one per sample",
+            "Where a score becomes a class is known to you alone: give a task with a scoring function.",
+        )
+    return rows

@@ -33,6 +33,7 @@ def met(latency: Latency, basis: Basis) -> TimeCompared:
         verdict=latency.verdict,
         detectable=latency.detectable,
         flags=latency.flags,
+        reference_ms=latency.reference_ms,
     )
 
 
@@ -68,6 +69,7 @@ def through_fp32(first: Latency, second: Latency) -> TimeCompared:
         verdict=verdict(ratio, matters, polluted=polluted),
         detectable=detectable(ratio, matters),
         flags=tuple(dict.fromkeys((*first.flags, *second.flags))),
+        reference_ms=first.median_ms,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,9 +12,14 @@ from qsearch.measure.outputs import Outputs, first, flat, given, pairs
 
 
 def agreement(outputs: Outputs, labels: Mapping[str, Array], reference: Outputs | None) -> Scores:
-    """The share of positions where the highest score of the first output is the one fp32 picks: 1 or 0 for a vector."""
-    outcomes = []
-    for index, (mine, theirs) in enumerate(pairs(first(outputs), first(given(reference)))):
+    """The share of positions where the highest score of the first output is the one fp32 picks: 1 or 0 for a vector.
+
+    Raises:
+        TaskError: there are no two scores to pick from.
+    """
+    outcomes, both = [], pairs(first(outputs), first(given(reference)))
+    _more_than_one([mine.shape[-1] for mine, _ in both if mine.ndim], "agreement-to-fp32", "scores on the last axis")
+    for index, (mine, theirs) in enumerate(both):
         if not mine.ndim:
             raise TaskError(f"agreement-to-fp32: sample {index} is a single number, there is nothing to pick from")
         outcomes.append(float(np.mean(mine.argmax(axis=-1) == theirs.argmax(axis=-1))))
@@ -22,9 +27,14 @@ def agreement(outputs: Outputs, labels: Mapping[str, Array], reference: Outputs 
 
 
 def cosine(outputs: Outputs, labels: Mapping[str, Array], reference: Outputs | None) -> Scores:
-    """Cosine of the angle between all outputs of a sample, as one vector, and fp32's. Two zero vectors agree: 1."""
-    outcomes = []
-    for mine, theirs in flat(outputs, reference):
+    """Cosine of the angle between all outputs of a sample, as one vector, and fp32's. Two zero vectors agree: 1.
+
+    Raises:
+        TaskError: the outputs of a sample are a single number, whose angle tells its sign and nothing else.
+    """
+    outcomes, both = [], flat(outputs, reference)
+    _more_than_one([mine.size for mine, _ in both], "cosine-to-fp32", "output numbers per sample")
+    for mine, theirs in both:
         # Equal vectors are 1 exactly; rounding would give fp32 a drop against itself.
         if np.array_equal(mine, theirs):
             outcomes.append(1.0)
@@ -50,3 +60,12 @@ def signal_to_noise(outputs: Outputs, labels: Mapping[str, Array], reference: Ou
     noise = [float(np.sum((mine - theirs) ** 2)) for mine, theirs in both]
     signal = [float(np.sum(theirs**2)) for _, theirs in both]
     return Scores(outcomes=np.array(noise, np.float64), weights=np.array(signal, np.float64), aggregate="decibel")
+
+
+def _more_than_one(sizes: Sequence[int], of: str, what: str) -> None:
+    """Of one number each, all samples agree whatever was computed; samples of unlike lengths may have a short one."""
+    if sizes and max(sizes) == 1:
+        raise TaskError(
+            f"{of}: expected two {what} or more, found one, of which every candidate would score as perfect",
+            "Take metric: sqnr-to-fp32 or mse-to-fp32, or score it with a task of your own.",
+        )

@@ -28,12 +28,21 @@ def reshape_feeds(feeds: Sequence[Feeds], inputs: Inputs, shapes: Mapping[str, t
         values, shorter ones cropped, so that values stay real ones.
 
     Raises:
-        UsageError: an axis the model does not have, or one that is the batch axis, or a size below 1.
+        UsageError: an axis the model does not have, one that is the batch axis, one under two names, or a size
+            below 1.
         DataError: a batch that has nothing along the axis, or another number of axes than the model.
     """
     if not shapes:
         return list(feeds)
-    axes = {match_axis(axis, inputs): sizes for axis, sizes in shapes.items()}
+    axes: dict[str, tuple[int, ...]] = {}
+    words: dict[str, str] = {}
+    for word, sizes in shapes.items():
+        axis = match_axis(word, inputs)
+        if axis in axes:
+            raise UsageError(
+                f"shapes: {words[axis]} and {word} both mean the axis {axis}", "Give it once, with all its sizes."
+            )
+        axes[axis], words[axis] = sizes, word
     for axis, sizes in axes.items():
         if not sizes or min(sizes) < 1:
             raise UsageError(f"shapes: {axis} needs sizes of at least 1, found {list(sizes)}")

@@ -9,6 +9,7 @@ from qsearch.contracts.comparison import Across, AcrossRow, AcrossView
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.bests import choice_counts
 from qsearch.report.numbers import NOTHING, drop_of, speedup, speedup_of
+from qsearch.report.remarks import verdict_text
 from qsearch.report.trial import accuracy_document, latency_document
 from qsearch.report.trial_rows import drops
 
@@ -106,7 +107,8 @@ def _across_cells(row: AcrossRow, target: str, cell: Across | None) -> tuple[str
     said = ["the pick" if cell.pick else "", "front" if cell.front else ""]
     place = "".join(f", {word}" for word in said if word)
     number = cell.trial.rpartition("/")[2]
-    told = f"{speedup(gain.value, gain.low, gain.high)} {cell.latency.verdict.value} (trial {number}{place})"
+    verdict = verdict_text(cell.latency.verdict, cell.latency.reference_ms)
+    told = f"{speedup(gain.value, gain.low, gain.high)} {verdict} (trial {number}{place})"
     return told, drop_of(cell.search, with_n=False)
 
 

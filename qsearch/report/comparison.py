@@ -16,6 +16,7 @@ from qsearch.contracts.verdict import Verdict
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.bests import choice_counts
 from qsearch.report.numbers import NOTHING, drop, percent, size, speedup, speedup_of
+from qsearch.report.remarks import verdict_text
 from qsearch.report.trial import accuracy_document, latency_document
 
 _HOW = {
@@ -163,7 +164,7 @@ def _gain(latency: Latency | None) -> str:
     if latency is None:
         return NOTHING
     gain = speedup_of(latency)
-    return f"{speedup(gain.value, gain.low, gain.high)}, {latency.verdict.value}"
+    return f"{speedup(gain.value, gain.low, gain.high)}, {verdict_text(latency.verdict, latency.reference_ms)}"
 
 
 def _time_text(view: CompareView) -> str:
@@ -172,7 +173,7 @@ def _time_text(view: CompareView) -> str:
     gain = view.time.ratio.inverse()
     parts = [
         f"{speedup(gain.value, gain.low, gain.high)} as fast",
-        view.time.verdict.value,
+        verdict_text(view.time.verdict, view.time.reference_ms),
         _HOW[view.time.basis],
         f"smallest visible difference {percent(view.time.detectable)}",
         *view.time.flags,

@@ -24,6 +24,7 @@ from qsearch.report.numbers import (
     speedup_of,
 )
 from qsearch.report.operators import CAST, DEQUANTIZE, QUANTIZE, operator_of
+from qsearch.report.remarks import verdict_text
 from qsearch.report.trial import latency_document, sample_counts
 from qsearch.report.trial_rows import rate_cells
 
@@ -214,7 +215,7 @@ def _line(view: EvalView, position: int) -> Line:
         name,
         _speed(file.latency),
         _time(file.latency.median_ms, file.latency.throughput.arm if file.latency.throughput else None),
-        ", ".join((file.latency.verdict.value, *file.latency.flags)),
+        ", ".join((verdict_text(file.latency.verdict, file.latency.reference_ms), *file.latency.flags)),
         drop_of(file.heldout, with_n=False),
         _score(file.heldout),
         size(file.size_bytes),

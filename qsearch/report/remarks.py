@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from qsearch.contracts.measurement import Latency
-from qsearch.contracts.verdict import COUNTS_AS_EQUAL, THETA, rests_on_absolute, theta
+from qsearch.contracts.verdict import COUNTS_AS_EQUAL, THETA, Verdict, rests_on_absolute, theta
 from qsearch.contracts.views import FrontRow
 from qsearch.report.limits import POLLUTED, TRUNCATED, limits_remark
 from qsearch.report.numbers import milliseconds, speedup_of, told
@@ -54,3 +54,8 @@ def equal_line(rows: Sequence[FrontRow]) -> str:
 def equal_remark(latency: Latency) -> str:
     """`differences under 20 µs count as equal`, where that is why nobody was called faster; else empty."""
     return COUNTS_AS_EQUAL if rests_on_absolute(latency.verdict, latency.reference_ms) else ""
+
+
+def verdict_text(verdict: Verdict, reference_ms: float) -> str:
+    """`EQUIVALENT (differences under 20 µs count as equal)`: a verdict, and that remark where it is why."""
+    return f"{verdict.value} ({COUNTS_AS_EQUAL})" if rests_on_absolute(verdict, reference_ms) else verdict.value

@@ -64,7 +64,7 @@ def resolve(
         spec: a job spec whose search samples are taken, or None.
         targets: names; none = this machine, or the spec's targets where a spec is named.
         tier: how much care to take.
-        shapes: "AXIS=SIZE[,SIZE]" each; they replace the spec's.
+        shapes: "AXIS=SIZE[,SIZE]" each, an axis once or in several; they replace the spec's.
 
     Raises:
         UsageError: fewer than two arms, a target twice, targets of unlike batch sizes, both data and spec.
@@ -81,7 +81,7 @@ def resolve(
             "bench compares: give at least two model files, or one and two targets",
             "qsearch bench fp32.onnx int8.onnx",
         )
-    sizes = dict(_shape(text) for text in shapes) or (dict(found.shapes) if found else {})
+    sizes = _shapes(shapes) or (dict(found.shapes) if found else {})
     return BenchAsked(
         files=tuple(existing_file(model) for model in models),
         models=tuple(models),
@@ -181,6 +181,14 @@ def _samples(place: Workplace, spec: JobSpec, target: Target) -> tuple[str, Sequ
     number = expect(result, Materialized).samples.get("search", 0)
     said = f"the inputs are of the {number} search samples of spec {spec.name}, made anew"
     return str(split_file(scratch / "splits", "search", target.batch)), [said]
+
+
+def _shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """All sizes of each axis, in the order in which they were typed, each once."""
+    found: dict[str, tuple[int, ...]] = {}
+    for axis, sizes in map(_shape, texts):
+        found[axis] = tuple(dict.fromkeys((*found.get(axis, ()), *sizes)))
+    return found
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:

@@ -80,12 +80,8 @@ class LocalDesk:
         from qsearch.spec.loading import load_spec
 
         found, _ = load_spec(spec)
+        _check_targets(found)
         _check_model(found)
-        if any(target.python for target in found.targets):
-            from workers.interpreters import probed
-
-            for target in (t for t in found.targets if t.python):
-                probed(target)
         return found
 
     def plan(self, spec: Path, overrides: Overrides) -> Plan:
@@ -99,12 +95,14 @@ class LocalDesk:
 
     def run(self, spec: Path, overrides: Overrides, watch: Watch) -> JobStatus:
         """See `Desk.run`."""
+        from qsearch.service.placing import must_serve_all
         from qsearch.service.preparing import inspect_model
         from qsearch.spec.loading import load_spec
 
         found, source = load_spec(spec, overrides)
         # the pool first: one that is mistyped or does not answer must not leave a job behind
         with self._place(overrides.pool, overrides.record) as place:
+            must_serve_all(place.workshop(), place.pool.capacity(), found.targets)
             inspect_model(place.workshop(), "run", found)
             return self._drive(place, self._ledger.create_job(found, source, self._owner), watch)
 
@@ -125,6 +123,9 @@ class LocalDesk:
         from qsearch.spec.loading import load_spec
 
         found, source = load_spec(spec, overrides)
+        if not self._settings.value("ray_address"):
+            # of a cluster only its driver can tell what is there
+            _check_targets(found)
         _check_model(found)
         return Submitter(self._settings, self._ledger).submit(found, source, self._owner, watch, patience_s)
 
@@ -295,7 +296,7 @@ class LocalDesk:
             return export(place, job, number, out, verify=verify, force=force)
 
     def doctor(
-        self, *, self_test: bool, targets: Sequence[str] = (), model: str = "", sittings: int = SITTINGS
+        self, *, self_test: bool, targets: Sequence[str] = (), model: str = "", sittings: int | None = None
     ) -> Sequence[Check]:
         """See `Desk.doctor`."""
         from qsearch.service.health import doctor
@@ -307,9 +308,9 @@ class LocalDesk:
         if self_test:
             found = tuple(find_target(name, Path.cwd()) for name in targets or (HERE,))
             file = str(Path(model).expanduser().resolve()) if model else ""
-            test = SelfTest(targets=found, model=file, sittings=sittings)
-        elif targets or model:
-            raise UsageError("--target and --model say what the self-test sits", "Add --self-test.")
+            test = SelfTest(targets=found, model=file, sittings=SITTINGS if sittings is None else sittings)
+        elif targets or model or sittings is not None:
+            raise UsageError("--target, --model and --sittings say what the self-test sits", "Add --self-test.")
         return doctor(self._settings, lambda: self._ledger, lambda: self._place("local"), test=test)
 
     def close(self) -> None:
@@ -354,6 +355,15 @@ class LocalDesk:
             interrupted.hint = interrupted.hint or f"qsearch resume {job.id}"
             raise
         return self.status(job.id)
+
+
+def _check_targets(spec: JobSpec) -> None:
+    """Look for the interpreters and providers of a spec's targets on this machine. Raises Unsupported, by name."""
+    from qsearch.service.placing import must_be_asked
+    from workers.interpreters import probed
+
+    for target in filter(must_be_asked, spec.targets):
+        probed(target)
 
 
 def _check_model(spec: JobSpec) -> None:

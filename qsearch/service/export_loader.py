@@ -28,7 +28,8 @@ _TEXT = Template('''"""Load model.onnx as it was measured. Needs $package and nu
     session = load()
 
 Run as a program it compares the model's outputs on this machine with those seen when it was measured
-(check.npz): exit 0 when they agree, 1 when they do not. `--plain` $plain
+(check.npz): exit 0 when they agree, 1 when they do not, or when it cannot be loaded as it was measured.
+`--plain` $plain
 """
 
 import json
@@ -75,7 +76,10 @@ if __name__ == "__main__":
 ''')
 
 _ORT = '''def load(plain=False):
-    """An InferenceSession with the session options that were measured, or with the defaults."""
+    """An InferenceSession with the session options that were measured, or with the defaults.
+
+    Raises RuntimeError where it would run on another provider than was measured, or without its options.
+    """
     if plain:
         return onnxruntime.InferenceSession(str(HERE / "model.onnx"), providers=["CPUExecutionProvider"])
     settings = json.loads((HERE / "session.json").read_text(encoding="utf-8"))
@@ -84,8 +88,43 @@ _ORT = '''def load(plain=False):
     options.inter_op_num_threads = settings["inter_op_num_threads"]
     for name, value in settings["config"].items():
         options.add_session_config_entry(name, value)
-    provider = (settings["provider"], settings.get("provider_options", {}))
-    return onnxruntime.InferenceSession(str(HERE / "model.onnx"), options, providers=[provider])
+    provider, asked = named(settings["provider"]), settings.get("provider_options", {})
+    session = onnxruntime.InferenceSession(str(HERE / "model.onnx"), options, providers=[(provider, asked)])
+    must_be_used(session, provider, asked)
+    return session
+
+
+def named(provider):
+    """The provider by the name that this build has for it."""
+    available = onnxruntime.get_available_providers()
+    for name in available:
+        if name.lower() == provider.lower():
+            return name
+    raise RuntimeError(
+        f"measured on {provider}, which onnxruntime {onnxruntime.__version__} has not been built with here; it has "
+        f"{', '.join(available)}"
+    )
+
+
+def must_be_used(session, provider, asked):
+    """Refuse a session that fell back to another provider, or that dropped an option of it without a word."""
+    found = session.get_providers()
+    if found[:1] != [provider]:
+        raise RuntimeError(f"measured on {provider}, which could not be started: this session runs on {found}")
+    read_back = session.get_provider_options().get(provider, {})
+    for name, value in asked.items():
+        if name not in read_back or not same(read_back[name], value):
+            has = read_back.get(name, "no such option")
+            raise RuntimeError(f"measured with {name}={value} of {provider}, and this session has {has}")
+
+
+def same(found, asked):
+    """Providers write numbers and truths in their own ways: 1, True, 1.0."""
+    one, other = ({"true": "1", "false": "0"}.get(str(v).lower(), str(v).lower()) for v in (found, asked))
+    try:
+        return one == other or float(one) == float(other)
+    except ValueError:
+        return False
 
 
 def run(session, feeds, names):
@@ -118,7 +157,7 @@ LOADERS: Mapping[str, Loader] = MappingProxyType(
         "onnxruntime": Loader(
             text=_TEXT.substitute(
                 package="onnxruntime",
-                plain="ignores session.json, which is how a\nfile is loaded by people who never read this.",
+                plain="ignores session.json, which is how a file is loaded by people who never read this.",
                 imports="import onnxruntime",
                 functions=_ORT,
             ),
@@ -128,7 +167,7 @@ LOADERS: Mapping[str, Loader] = MappingProxyType(
         "openvino": Loader(
             text=_TEXT.substitute(
                 package="openvino",
-                plain="ignores session.json but\nfor the precision, which OpenVINO would choose by the CPU.",
+                plain="ignores session.json but for the precision, which OpenVINO would choose by the CPU.",
                 imports=_OV_IMPORTS,
                 functions=_OV,
             ),

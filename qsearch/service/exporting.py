@@ -21,6 +21,7 @@ from qsearch.contracts.target import Target
 from qsearch.contracts.trial import Result
 from qsearch.contracts.views import ExportReceipt
 from qsearch.contracts.work import Prepared, Verification, VerifyOrder, WorkKind
+from qsearch.measure.ort_providers import short
 from qsearch.service.export_loader import LOADERS
 from qsearch.service.export_texts import readme
 from qsearch.service.noise import known_luck
@@ -29,6 +30,18 @@ from qsearch.service.workplace import Workplace
 
 #: seconds that load.py has to load the model and compare a few batches
 LOADER_S = 600.0
+#: every file that an export may write; weights stand beside a model above 2 GiB
+_OWN = (
+    "model.onnx",
+    "model.onnx.data",
+    "check.npz",
+    "candidate.json",
+    "manifest.json",
+    "session.json",
+    "load.py",
+    "README.md",
+    "verification.json",
+)
 
 
 def export(place: Workplace, job: Job, number: int, out: Path, *, verify: bool, force: bool) -> ExportReceipt:
@@ -36,7 +49,8 @@ def export(place: Workplace, job: Job, number: int, out: Path, *, verify: bool, 
 
     With `verify` the written file is loaded as a user would load it, through load.py, with the target's
     session options or properties and without them; its outputs are compared with the trial's, and its
-    latency and accuracy are measured again. Disagreements are in the receipt; nothing is deleted.
+    latency and accuracy are measured again. Disagreements are in the receipt. With `force`, what an
+    earlier export has left in the folder goes, and nothing else does.
 
     Raises:
         UsageError: the folder has something in it and `force` is not given, or it cannot be written.
@@ -52,6 +66,9 @@ def export(place: Workplace, job: Job, number: int, out: Path, *, verify: bool, 
     _make_folder(out, force)
     verification, scratch = _written(place, job, result, measurement, verify)
     with _writing_into(out):
+        for name in _OWN:
+            # another trial's verification beside this one's numbers would vouch for them
+            (out / name).unlink(missing_ok=True)
         for file in sorted((scratch / "export").iterdir()):
             shutil.move(file, out / file.name)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -96,6 +113,7 @@ def _written(
         expected=measurement,
         measure=verify,
         seed=int(digest_of([job.id, result.trial.number, "verify"])[:8], 16),
+        fp32_s=ready.prepared.seconds.get("reference", 0.0),
         limits=job.spec.limits,
         luck=known_luck(place.ledger, ready.prepared.machine.key),
     )
@@ -154,7 +172,7 @@ def _session(target: Target, verification: Verification) -> Mapping[str, object]
         }
     return {
         "schema": "qsearch.session/1",
-        "provider": f"{target.provider}ExecutionProvider",
+        "provider": f"{short(target.provider)}ExecutionProvider",
         "provider_options": dict(target.provider_options),
         "intra_op_num_threads": target.threads,
         "inter_op_num_threads": 1,

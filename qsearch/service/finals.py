@@ -29,6 +29,7 @@ def run_finals(ledger: Ledger, lease: Lease, workshop: Workshop, answers: Answer
     if not numbers or (done is not None and {f.number for f in done.finalists} == set(numbers)):
         return
     candidates = {r.trial.number: r.trial.candidate for r in history}
+    reference_s = ready.prepared.seconds.get("reference", 0.0)
     order = FinalOrder(
         prepared=str(ready.folder),
         splits=str(ready.splits),
@@ -37,13 +38,13 @@ def run_finals(ledger: Ledger, lease: Lease, workshop: Workshop, answers: Answer
         finalists={n: candidates[n] for n in numbers},
         target=ready.target,
         seed=int(digest_of([job.spec.search.seed, "final"])[:8], 16),
+        fp32_s=reference_s,
         limits=job.spec.limits,
         luck=known_luck(ledger, ready.prepared.machine.key),
     )
     samples = ready.materialized.samples
     share = samples.get("heldout", 1) / max(1, samples.get("search", 1))
-    reference_s = ready.prepared.seconds.get("reference", 1.0)
-    deadline_s = LOCK_WAIT_S + 600.0 + 20.0 * reference_s * share * (len(numbers) + 1)
+    deadline_s = LOCK_WAIT_S + 600.0 + 20.0 * (reference_s or 1.0) * share * (len(numbers) + 1)
     result, scratch = workshop.do(WorkKind.FINAL, f"{job.id}/final:{name}", order, ready.target, deadline_s)
     shutil.rmtree(scratch, ignore_errors=True)
     found = expect(result, FinalResult)

@@ -16,7 +16,7 @@ from qsearch.contracts.pool import Slot
 from qsearch.contracts.views import Check
 from qsearch.service.heading import present_head
 from qsearch.service.placing import ask, must_be_asked
-from qsearch.service.self_test import SelfTest, known_noise, self_test
+from qsearch.service.self_test import SelfTest, known_noise, must_be_there, self_test
 from qsearch.service.workplace import Workplace
 from qsearch.spec.settings import Settings
 from qsearch.spec.targets import list_targets
@@ -41,7 +41,12 @@ def doctor(
         ledger: opens the database.
         place: opens a workplace.
         test: also sit these; None = tell what is known of the machine's noise.
+
+    Raises:
+        ModelError: the model to sit is not there.
     """
+    if test is not None:
+        must_be_there(test)
     checks = [_versions(), _database(settings, ledger), _disk(settings), *_head(ledger)]
     try:
         with place() as workplace:

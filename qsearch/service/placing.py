@@ -32,6 +32,17 @@ def where_for(workshop: Workshop, slots: Sequence[Slot], target: Target) -> Wher
     return Where(machine_key=slot.machine.key, runtime=ask(workshop, target).runtime)
 
 
+def must_serve_all(workshop: Workshop, slots: Sequence[Slot], targets: Sequence[Target]) -> None:
+    """Ask for every target that must be asked, so that one that nobody serves leaves no job behind.
+
+    Raises:
+        InputError: see `where_for`.
+    """
+    for target in targets:
+        if must_be_asked(target):
+            where_for(workshop, slots, target)
+
+
 def must_be_asked(target: Target) -> bool:
     """Whether a worker's hello does not tell: it names what its own environment has, and imports none of it."""
     return bool(target.python) or target.provider.upper() != "CPU"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from qsearch.contracts.bench import BenchOrder, BenchResult
-from qsearch.contracts.errors import ModelError
+from qsearch.contracts.errors import ModelError, QSearchError
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.measurement import Latency, Sitting, Tier
 from qsearch.contracts.noise import NoiseFloor, SessionLuck
@@ -48,13 +48,26 @@ class SelfTest:
 def self_test(place: Workplace, asked: SelfTest) -> list[Check]:
     """Sit equal models on each target, keep what they show, and say what it means.
 
+    A target that nobody serves, or that does not run the model, is a problem of its own; the others are told.
+
     Raises:
         ModelError: the model is not there.
-        QSearchError: a target that nobody serves, or a model that does not run there.
     """
+    must_be_there(asked)
+    checks = []
+    for target in asked.targets:
+        try:
+            checks.append(_on(place, asked, target))
+        except QSearchError as error:
+            name = f"noise, {target.name}"
+            checks.append(Check(name=name, status="problem", finding=error.message, advice=error.hint))
+    return checks
+
+
+def must_be_there(asked: SelfTest) -> None:
+    """Refuse a model file that is not there, before anything is sat. Raises ModelError."""
     if asked.model and not Path(asked.model).is_file():
         raise ModelError(f"no file {asked.model}", "Give the path of an existing .onnx file with --model.")
-    return [_on(place, asked, target) for target in asked.targets]
 
 
 def known_noise(ledger: Ledger, machine_key: str, now: datetime | None = None) -> Check:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from qsearch.contracts.errors import NotFound, Unreachable, Unsupported, UsageError
+from qsearch.contracts.errors import InputError, ModelError, NotFound, Unreachable, Unsupported, UsageError
 from qsearch.contracts.views import Overrides
 from qsearch.service.desk import LocalDesk, open_desk
+from tests.acceptance.conftest import write_classifier
 
 SPEC = "name: mine\nmodel: {path: model.onnx}\ndata: {path: samples.npz}\nmetric: top1\ntargets: [this-machine]\n"
 Opener = Callable[..., LocalDesk]
@@ -88,6 +89,33 @@ def test_artifacts_that_cannot_be_written_leave_no_job(opened: Opener) -> None:
     with pytest.raises(Unreachable, match=r"model\.onnx/below"):
         desk.run(Path("mine.yaml"), Overrides(), lambda progress: None)
     assert list(desk.jobs(limit=10, states=())) == []
+
+
+def test_a_provider_that_a_further_target_lacks_is_found_before_there_is_a_job(opened: Opener, tmp_path: Path) -> None:
+    write_classifier(tmp_path / "model.onnx", tmp_path / "samples.npz")
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "gpu.yaml").write_text("provider: CUDA\n")
+    (tmp_path / "mine.yaml").write_text(SPEC.replace("[this-machine]", "[this-machine, gpu]"))
+    desk = opened()
+    for ask in (
+        lambda: desk.validate(Path("mine.yaml")),
+        lambda: desk.run(Path("mine.yaml"), Overrides(trials=1), lambda progress: None),
+        lambda: desk.submit(Path("mine.yaml"), Overrides(trials=1), lambda progress: None, patience_s=60),
+    ):
+        with pytest.raises(InputError, match="target gpu: provider CUDA is not in onnxruntime"):
+            ask()
+    assert list(desk.jobs(limit=10, states=())) == []
+
+
+def test_a_self_test_of_a_model_that_is_not_there_is_no_problem_of_the_worker(opened: Opener) -> None:
+    with pytest.raises(ModelError, match=r"no file .*nosuch\.onnx"):
+        opened().doctor(self_test=True, model="nosuch.onnx")
+
+
+@pytest.mark.parametrize("asked", [{"sittings": 20}, {"sittings": 6}, {"model": "m.onnx"}, {"targets": ("a",)}])
+def test_what_only_a_self_test_can_use_is_refused_without_one(opened: Opener, asked: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="--sittings say what the self-test sits"):
+        opened().doctor(self_test=False, **asked)  # type: ignore[arg-type]
 
 
 def test_a_user_without_a_name_is_a_number(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,6 +119,44 @@ def test_load_py_loads_what_was_measured_and_checks_it(exported: Path) -> None:
     assert (said.returncode, said.stdout, said.stderr) == (0, "outputs are identical\n", "")
 
 
+@pytest.mark.parametrize(
+    ("doctored", "said"),
+    [
+        ({"provider": "CUDAExecutionProvider"}, "measured on CUDAExecutionProvider, which onnxruntime"),
+        ({"provider_options": {"device_id": "7"}}, "measured with device_id=7 of CPUExecutionProvider, and this"),
+    ],
+)
+def test_load_py_refuses_another_provider_and_options_that_are_dropped(
+    exported: Path, tmp_path: Path, doctored: dict[str, object], said: str
+) -> None:
+    out = Path(shutil.copytree(exported, tmp_path / "out"))
+    session = json.loads((out / "session.json").read_text())
+    if session.get("runtime") == "openvino":
+        pytest.skip("OpenVINO refuses a device and a property that it does not have by itself")
+    (out / "session.json").write_text(json.dumps(session | doctored))
+    seen = Verification(sha256="", size_bytes=0, measured=None, disagreements=())
+    (words,) = exporting._through_loader(out, seen, "defaults").disagreements
+    assert words.startswith("load.py failed under session.json: ")
+    assert said in words
+
+
+def test_load_py_refuses_a_session_that_fell_back_and_takes_a_name_in_other_letters(
+    exported: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(exported, tmp_path / "out"))
+    session = json.loads((out / "session.json").read_text())
+    if session.get("runtime") == "openvino":
+        pytest.skip("OpenVINO has no other provider to fall back to")
+    (out / "session.json").write_text(json.dumps(session | {"provider": "cpuExecutionProvider"}))
+    program = (
+        "import sys, load; session = load.load(); assert not any(name.startswith('qsearch') for name in sys.modules)\n"
+        "assert load.same('1', 'True') and load.same(1.0, '1') and not load.same('0', 'one')\n"
+        "load.must_be_used(session, 'QNNExecutionProvider', {})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=out, capture_output=True, text=True, check=False)
+    assert "QNNExecutionProvider, which could not be started: this session runs on ['CPUExec" in done.stderr
+
+
 def test_other_outputs_are_told_for_both_ways_to_load(exported: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(exported, tmp_path / "out"))
     with np.load(out / "check.npz") as stored:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper, save
 
+from qsearch.contracts.causes import Cause
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.errors import Unsupported, WorkFailed
 from qsearch.contracts.measurement import Tier
@@ -22,10 +23,12 @@ from qsearch.measure.latency import summarise
 from qsearch.measure.ort import OnnxRuntime
 from qsearch.measure.samples import write_samples
 from tests.environments import make_environment
+from workers import kernels
 from workers.calibrator import Calibrator, capabilities_for
+from workers.deadline import deadline
 from workers.hashing import file_sha256
 from workers.interpreters import probed
-from workers.kernels import kernels_of
+from workers.kernels import Kernels, kernels_of
 from workers.probing import probe
 from workers.sitting import ChildMeter, predict, read_outputs
 
@@ -117,8 +120,63 @@ def test_ranges_are_found_by_the_workers_own_runtime(python: str, model: Path) -
 
 def test_kernels_are_tried_before_the_search_is_told_of_them(python: str) -> None:
     table = {"MatMul": (Choice.FP32, Choice.INT8_STATIC), "Gather": (Choice.FP32,)}
-    assert kernels_of(_target(python), table, OnnxRuntime()) == table
-    assert kernels_of(_target(sys.executable, runtime="openvino"), {"MatMul": (Choice.FP32,)}, OnnxRuntime())
+    assert kernels_of(_target(python), table, OnnxRuntime()) == Kernels(table=table)
+    assert kernels_of(_target(sys.executable, runtime="openvino"), {"MatMul": (Choice.FP32,)}, OnnxRuntime()).table
+
+
+def test_a_kernel_that_crashes_or_hangs_there_is_left_out_and_takes_nothing_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = make_environment(tmp_path / "venv")
+    _do_wrong(tmp_path / "venv", crash="int8-dynamic-(MatMul)?/", sleep="ternary-(Gather)?/")
+    monkeypatch.setattr(kernels, "_CHOICE_S", 4.0)
+    every = (Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY)
+    table = {"MatMul": every, "Gemm": every, "Gather": (Choice.FP32, Choice.TERNARY)}
+    found = kernels_of(_target(python), table, OnnxRuntime())
+    assert found.table == {
+        "MatMul": (Choice.FP32, Choice.INT8_STATIC, Choice.TERNARY),
+        "Gemm": every,
+        "Gather": (Choice.FP32,),
+    }
+    crashed, hung = found.notes
+    assert crashed.startswith("target other runs no int8-dynamic for MatMul: ")
+    assert crashed.endswith("died by SIGSEGV (native-crash)")
+    assert hung.startswith("target other runs no ternary for Gather: ")
+    assert hung.endswith("(timeout)")
+
+
+def test_a_float_model_that_crashes_there_ends_the_preparation(tmp_path: Path) -> None:
+    python = make_environment(tmp_path / "venv")
+    _do_wrong(tmp_path / "venv", crash="fp32-/")
+    with pytest.raises(WorkFailed, match="died by SIGSEGV") as caught:
+        kernels_of(_target(python), {"MatMul": (Choice.FP32, Choice.INT8_STATIC)}, OnnxRuntime())
+    assert caught.value.cause is Cause.NATIVE_CRASH
+
+
+def test_the_end_of_the_work_is_no_refusal_of_a_choice(tmp_path: Path) -> None:
+    python = make_environment(tmp_path / "venv")
+    _do_wrong(tmp_path / "venv", sleep="int8-static-/")
+    table = {"MatMul": (Choice.FP32, Choice.INT8_STATIC)}
+    with deadline(4.0), pytest.raises(WorkFailed) as caught:
+        kernels_of(_target(python), table, OnnxRuntime())
+    assert caught.value.cause is Cause.TIMEOUT
+
+
+def _do_wrong(environment: Path, *, crash: str = "", sleep: str = "") -> None:
+    """Its runtime crashes, or sleeps, where the folder of the model that it is to run fits a pattern."""
+    site = next((environment / "lib").glob("python3*/site-packages"))
+    (site / "wrong.pth").write_text("import wrong\n")
+    (site / "wrong.py").write_text(
+        "import ctypes, json, re, time\n"
+        f"CRASH, SLEEP = {crash!r}, {sleep!r}\n"
+        "loads = json.loads\n"
+        "def hear(text, **more):\n"
+        "    said = text if isinstance(text, str) else text.decode()\n"
+        "    if CRASH and re.search(CRASH, said): ctypes.string_at(0)\n"
+        "    if SLEEP and re.search(SLEEP, said): time.sleep(600)\n"
+        "    return loads(text, **more)\n"
+        "json.loads = hear\n"
+    )
 
 
 def test_what_the_environment_lacks_is_not_found_here_instead(tmp_path: Path, model: Path, samples: Path) -> None:

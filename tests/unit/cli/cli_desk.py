@@ -175,7 +175,7 @@ class MemoryDesk:
         return desk_records.rows_of_query()
 
     def doctor(
-        self, *, self_test: bool, targets: Sequence[str] = (), model: str = "", sittings: int = 6
+        self, *, self_test: bool, targets: Sequence[str] = (), model: str = "", sittings: int | None = None
     ) -> Sequence[Check]:
         self._ask(self_test=self_test, targets=tuple(targets), model=model, sittings=sittings)
         return self.the_checks

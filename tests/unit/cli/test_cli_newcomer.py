@@ -116,3 +116,10 @@ def test_a_drawing_among_devices_is_refused(qsearch, desk, name: str) -> None:
 def test_an_error_of_validate_has_its_code(qsearch, desk, error: Exception, code: int) -> None:
     desk.error = error
     assert qsearch("validate", "s.yaml").code == code
+
+
+def test_doctor_tells_sittings_that_were_asked_for_from_those_that_were_not(qsearch, desk) -> None:
+    qsearch("doctor", "--self-test")
+    assert desk.asked["sittings"] is None
+    qsearch("doctor", "--self-test", "--sittings", "6")
+    assert desk.asked["sittings"] == 6

@@ -121,6 +121,8 @@ def test_digest_sees_what_is_asked_and_not_where_or_when() -> None:
     same = replace(_trial("/elsewhere/prepared", Choice.FP32, seed=2), key="x", token=5, scratch="/s", deadline_s=9.0)
     assert work_digest(work) == work_digest(same)
     assert work_digest(work) != work_digest(_trial("/data/a/prepared", Choice.TERNARY, seed=1))
+    longer = replace(work.order, fp32_s=9.0, scoring_s=2.0)  # type: ignore[type-var]
+    assert work_digest(replace(work, order=longer)) == work_digest(work), "how long it is waited for is not asked"
     wide = replace(work.order, target=Target(name="here", threads=2))
     assert work_digest(work) != work_digest(replace(work, order=wide))
     one, two = (InspectOrder(model=ModelRef(path=p), target=TARGET, choices=()) for p in ("/a/m.onnx", "/b/n.onnx"))

@@ -75,13 +75,16 @@ def test_the_smallest_difference_is_what_the_verdict_would_have_called(half: flo
 
 def test_twenty_microseconds_never_matter() -> None:
     tiny = replace(make_latency(1.0, 0.001), median_ms=0.05)
-    assert through_fp32(tiny, make_latency(0.9, 0.001)).verdict is Verdict.EQUIVALENT
+    told = through_fp32(tiny, make_latency(0.9, 0.001))
+    assert told.verdict is Verdict.EQUIVALENT
+    assert told.reference_ms == 0.05, "a reader must see that it was this, and no 2 %"
 
 
 def test_arms_that_met_are_told_as_their_sitting_told_them() -> None:
     latency = make_latency(0.9, 0.01)
     told = met(latency, Basis.FINALS)
     assert (told.ratio, told.verdict, told.detectable) == (latency.ratio, latency.verdict, latency.detectable)
+    assert told.reference_ms == latency.reference_ms
 
 
 def test_right_and_wrong_are_compared_by_the_exact_test_on_discordant_samples() -> None:

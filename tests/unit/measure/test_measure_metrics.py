@@ -10,6 +10,8 @@ from qsearch.measure.metrics import METRICS, metric
 
 ROWS = {"logits": [np.array(row, np.float32) for row in ([0, 1, 2], [5, 4, 3], [1, 1, 0])]}
 
+ONE = {"price": [np.array([value]) for value in (0.2, 3.0, -1.0)]}
+
 
 def _score(name: str, outputs: dict, labels: dict | None = None, reference: dict | None = None) -> list[float]:
     return metric(name).function(outputs, labels or {}, reference).outcomes.tolist()
@@ -37,6 +39,12 @@ def test_fidelity_by_hand() -> None:
     assert _score("cosine-to-fp32", {"y": [np.zeros(2)]}, reference=theirs) == [0.0]
     tokens = {"y": [np.array([[1, 0], [0, 1]])]}, {"y": [np.array([[1, 0], [1, 0]])]}
     assert _score("agreement-to-fp32", tokens[0], reference=tokens[1]) == [0.5]
+
+
+def test_one_short_sample_among_longer_ones_is_scored() -> None:
+    outputs = {"y": [np.ones(1), np.ones(4)]}
+    assert _score("cosine-to-fp32", outputs, reference=outputs) == [1.0, 1.0]
+    assert _score("agreement-to-fp32", outputs, reference=outputs) == [1.0, 1.0]
 
 
 def test_retrieval_ranks_by_cosine_and_ties_count_against() -> None:
@@ -90,6 +98,9 @@ def test_an_unknown_metric_has_a_neighbour() -> None:
         ("cosine-to-fp32", ROWS, {}, {"other": ROWS["logits"]}, "fp32's other"),
         ("mse-to-fp32", ROWS, {}, {"logits": [np.zeros(4)] * 3}, r"output is \[3\], fp32's \[4\]"),
         ("mse-to-fp32", ROWS, {}, {"logits": [np.zeros(3)]}, "fp32 has outputs of 1"),
+        ("cosine-to-fp32", ONE, {}, ONE, r"found one.*(.|\n)*sqnr-to-fp32 or mse-to-fp32"),
+        ("agreement-to-fp32", ONE, {}, ONE, r"scores on the last axis.*(.|\n)*sqnr-to-fp32"),
+        ("top1", ONE, {"labels": np.zeros(3, int)}, None, "a score for each class"),
     ],
 )
 def test_what_cannot_be_scored_is_said(

@@ -51,6 +51,7 @@ def test_no_shapes_leave_the_samples() -> None:
         ({"batch": (3,)}, "is the batch axis"),
         ({"sequence": (0,)}, "at least 1"),
         ({"sequence": ()}, "at least 1"),
+        ({"sequence": (3,), "sequence_length": (4,)}, "sequence and sequence_length both mean the axis sequence_l"),
     ],
 )
 def test_what_cannot_be_resized_is_refused_by_name(shapes: dict[str, tuple[int, ...]], said: str) -> None:

@@ -54,6 +54,11 @@ def test_a_spec_gives_samples_targets_and_shapes_and_flags_take_precedence(folde
         _asked("a.onnx", "b.onnx", data="x.npz", spec=folder / "spec.yaml")
 
 
+def test_a_shape_that_is_given_again_adds_to_what_was_given(folder: Path) -> None:
+    asked = _asked("a.onnx", "b.onnx", shapes=("length=32", "width=3,3", "length=128,32"))
+    assert asked.shapes == {"length": (32, 128), "width": (3,)}
+
+
 def test_what_compares_nothing_is_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match="at least two model files"):
         _asked("a.onnx")

@@ -14,6 +14,7 @@ from driver_world import TARGET, World
 
 from qsearch.cluster.memory import IMAGINED, MemoryPool
 from qsearch.contracts.bench import BenchOrder, BenchResult
+from qsearch.contracts.causes import Cause
 from qsearch.contracts.errors import ModelError
 from qsearch.contracts.ledger import Ledger
 from qsearch.contracts.measurement import ArmRun, Block, Sitting, Tier
@@ -61,10 +62,21 @@ def equal(seed: int, *, luck: float = 0.004, rejected: str = "", runtime_key: st
 
 
 @contextmanager
-def workplace(folder: Path, ledger: Ledger, asked: list[BenchOrder], **machine: object) -> Iterator[Workplace]:
+def workplace(
+    folder: Path, ledger: Ledger, asked: list[BenchOrder], fails: str = "", **machine: object
+) -> Iterator[Workplace]:
     def answer(work: Work) -> Outcome:
         assert isinstance(work.order, BenchOrder)
         asked.append(work.order)
+        if work.order.target.name == fails:
+            return Outcome(
+                kind=work.kind,
+                key=work.key,
+                token=work.token,
+                result=None,
+                cause=Cause.BAD_MODEL,
+                message="no runtime there",
+            )
         sitting = equal(work.order.seed, **machine)  # type: ignore[arg-type]
         found = BenchResult(
             latencies={1: summarise(sitting, "1")}, sitting=sitting, circumstances=sitting.runs[0].circumstances
@@ -108,6 +120,16 @@ def test_a_model_of_ones_own_is_another_series(tmp_path: Path) -> None:
         "self-test:2": "mine.onnx",
     }
     assert known_luck(ledger, KEY)[0].sessions == 8
+
+
+def test_a_target_that_fails_takes_no_other_along(tmp_path: Path) -> None:
+    lost = replace(TARGET, name="elsewhere")
+    targets = (TARGET, lost, replace(TARGET, name="again"))
+    with workplace(tmp_path, MemoryLedger(), [], fails="elsewhere") as place:
+        first, second, third = self_test(place, SelfTest(targets=targets, sittings=2))
+    assert [check.name for check in (first, second, third)] == ["noise, here", "noise, elsewhere", "noise, again"]
+    assert [check.status for check in (first, second, third)] == ["ok", "problem", "ok"]
+    assert "no runtime there" in second.finding
 
 
 def test_a_restless_machine_is_warned_of(tmp_path: Path) -> None:

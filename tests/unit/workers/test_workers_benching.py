@@ -16,10 +16,11 @@ from qsearch.contracts.errors import DataError, ModelError, Unsupported
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.target import Target
 from qsearch.contracts.work import Outcome, Work, WorkKind
+from qsearch.graph.input_ranges import InputRange
 from qsearch.measure.samples import read_samples, write_samples
 from tests.acceptance.conftest import write_classifier
-from workers import evaluating
-from workers.made_up import SAMPLES, made_up
+from workers import benching, evaluating
+from workers.made_up import SAMPLES, _narrowed, made_up
 from workers.perform import perform
 from workers.wire import read_outcome, read_work, write_outcome, write_work
 
@@ -81,6 +82,29 @@ def test_made_up_ids_fill_their_table_masks_are_ones_and_the_seed_decides(tmp_pa
     again, other = made_up(model, batch=2, seed=5), made_up(model, batch=2, seed=6)
     assert all(np.array_equal(a["ids"], b["ids"]) for a, b in zip(made.feeds, again.feeds, strict=True))
     assert not np.array_equal(made.feeds[0]["ids"], other.feeds[0]["ids"])
+
+
+def test_made_up_ids_stay_within_every_files_table(tmp_path: Path) -> None:
+    large, small = _embedding(tmp_path / "large.onnx"), _embedding(tmp_path / "small.onnx", rows=50)
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(small.read_bytes()[:100])
+    files = [large, broken, small, large]
+    how = benching._write_samples(_order(*files), files, tmp_path / "out.npz")
+    assert how["ids"] == "int64, 0 to 49 (rows of table in small.onnx)"
+    assert how["mask"].startswith("int64, always 1 (a mask")
+    ids = np.stack([feeds["ids"] for feeds in read_samples(tmp_path / "out.npz").feeds])
+    assert 40 < ids.max() <= 49
+    again = benching._write_samples(_order(small, large), [small, large], tmp_path / "again.npz")
+    assert again["ids"] == "int64, 0 to 49 (rows of table)"
+
+
+def test_a_bound_goes_before_a_custom_and_ranges_that_do_not_meet_are_refused(tmp_path: Path) -> None:
+    model = tmp_path / "m.onnx"
+    table, custom = InputRange(low=0, high=9, reason="table"), InputRange(low=1, high=1, reason="a mask", bound=False)
+    assert _narrowed({"i": custom}, {"i": table}, model)["i"] == replace(table, reason="table in m.onnx")
+    assert _narrowed({"i": table}, {"i": custom, "other": table}, model) == {}
+    with pytest.raises(DataError, match=r"m\.onnx takes 10 to 12 .*no number suits all"):
+        _narrowed({"i": table}, {"i": InputRange(low=10, high=12, reason="one-hot")}, model)
 
 
 def test_what_cannot_be_made_up_is_refused_by_name(tmp_path: Path, good: Path) -> None:

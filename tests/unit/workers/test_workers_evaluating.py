@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
+from qsearch.contracts.bench import BenchOrder
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.causes import Cause
 from qsearch.contracts.choices import AVAILABLE, Choice
-from qsearch.contracts.errors import ModelError, Unsupported
+from qsearch.contracts.errors import ModelError, Unsupported, WorkFailed
 from qsearch.contracts.job import DataRef, ModelRef
-from qsearch.contracts.measurement import Tier
+from qsearch.contracts.measurement import Sitting, Tier
+from qsearch.contracts.meter import Arm
 from qsearch.contracts.target import Target
 from qsearch.contracts.work import (
     EvalOrder,
     EvalResult,
+    FinalOrder,
     Materialized,
     MaterializeOrder,
     Outcome,
     Prepared,
     PrepareOrder,
+    VerifyOrder,
     Work,
     WorkKind,
 )
 from tests.acceptance.conftest import write_classifier
-from workers import evaluating
+from tests.contract import ledger_samples
+from tests.factories import make_accuracy
+from workers import benching, evaluating, trials
 from workers.perform import perform
+from workers.sitting import ChildMeter, Predicted
 from workers.wire import read_outcome, read_work, write_outcome, write_work
 
 TARGET = Target(name="here")
@@ -153,6 +162,53 @@ def test_when_none_can_be_measured_each_is_named(order: EvalOrder, good: Path, t
     files = (_broken(good), _changed(good, "renamed.onnx", x="image"))
     with pytest.raises(ModelError, match=r"not one of the 2 files .*truncated.*renamed\.onnx: it has no input 'x'"):
         _do(WorkKind.EVAL, replace(order, models=tuple(map(str, files))), tmp_path / "scratch")
+
+
+class Asked(ChildMeter):
+    """Tells the patience it was made with, and sits nothing."""
+
+    def sit(self, arms: Sequence[Arm], tier: Tier, *, seed: int) -> Sitting:
+        raise WorkFailed(Cause.TIMEOUT, f"patience {self._patience_s:g}")
+
+
+@pytest.mark.parametrize(("fp32_s", "said"), [(10.0, "patience 230"), (0.0, "patience 120")])
+def test_a_final_and_a_verification_wait_for_an_arm_as_long_as_a_trial(
+    order: EvalOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fp32_s: float, said: str
+) -> None:
+    monkeypatch.setattr(trials, "ChildMeter", Asked)
+    shared = {name: getattr(order, name) for name in ("prepared", "splits", "materialized", "folder", "target", "seed")}
+    final = FinalOrder(**shared, finalists={1: order.reference}, fp32_s=fp32_s)
+    with pytest.raises(WorkFailed, match=said):
+        _do(WorkKind.FINAL, final, tmp_path / "final")
+    verify = VerifyOrder(
+        **shared,
+        candidate=order.reference,
+        reference=make_accuracy(),
+        expected=ledger_samples.measurement(),
+        measure=True,
+        fp32_s=fp32_s,
+    )
+    with pytest.raises(WorkFailed, match=said):
+        _do(WorkKind.VERIFY, verify, tmp_path / "verify")
+
+
+def test_slow_files_are_waited_for_by_what_their_rehearsal_took(
+    order: EvalOrder, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = evaluating.predict
+
+    def slow(*what: Any, **how: Any) -> Predicted:
+        return replace(real(*what, **how), seconds=7.0)
+
+    for module in (evaluating, benching):
+        monkeypatch.setattr(module, "ChildMeter", Asked)
+        monkeypatch.setattr(module, "predict", slow)
+    with pytest.raises(WorkFailed, match="patience 170"):
+        _do(WorkKind.EVAL, replace(order, models=(str(good),)), tmp_path / "eval")
+    bench = BenchOrder(models=(str(good),) * 2, data="", target=TARGET, tier=Tier.QUICK, seed=0)
+    with pytest.raises(WorkFailed, match="patience 170"):
+        _do(WorkKind.BENCH, bench, tmp_path / "bench")
+    assert evaluating.rehearsed_patience_s([0.5, 2.0]) == trials.UNKNOWN_ARM_S
 
 
 def test_more_models_than_memory_are_refused_by_number(

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from qsearch.contracts.choices import Choice
+from qsearch.contracts.errors import TaskError
 from qsearch.contracts.job import DataRef, ModelRef
 from qsearch.contracts.target import Target
 from qsearch.contracts.work import Materialized, MaterializeOrder, Prepared, PrepareOrder
@@ -36,11 +37,12 @@ def score(outputs, labels):
 """
 
 
-def _model(path: Path, *, sequence: bool) -> None:
+def _model(path: Path, *, sequence: bool, outputs: int = CLASSES) -> None:
     """y = x · w, one vector or one row per step for each sample; w nearly picks the largest of x."""
-    shape: list[str | int] = ["batch", STEPS, CLASSES] if sequence else ["batch", CLASSES]
-    weight = (np.eye(CLASSES) + 0.01).astype(np.float32)
-    given, got = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "xy")
+    axes: list[str | int] = ["batch", STEPS] if sequence else ["batch"]
+    weight = (np.eye(CLASSES) + 0.01).astype(np.float32)[:, :outputs]
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [*axes, CLASSES])
+    got = helper.make_tensor_value_info("y", TensorProto.FLOAT, [*axes, outputs])
     node = helper.make_node("MatMul", ["x", "w"], ["y"], name="layer")
     graph = helper.make_graph([node], "g", [given], [got], [numpy_helper.from_array(weight, "w")])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
@@ -122,3 +124,20 @@ def test_a_scoring_function_of_ones_own_can_name_an_aggregate(tmp_path: Path) ->
     assert found.per_sample
     assert prepared.reference.aggregate == "ratio"
     assert prepared.reference.score == pytest.approx(78 / 120)
+
+
+def test_a_model_of_one_number_is_not_scored_by_an_angle(tmp_path: Path) -> None:
+    _model(tmp_path / "model.onnx", sequence=False, outputs=1)
+    np.savez(tmp_path / "samples.npz", x=np.random.default_rng(3).random((COUNT, CLASSES)).astype(np.float32))
+    found, prepared = _scored(tmp_path, "")
+    assert found.metric == "sqnr-to-fp32"
+    assert any("40 dB is within a drop limit of 73%" in note for note in found.notes)
+    assert prepared.reference.score == pytest.approx(144.5, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["cosine-to-fp32", "agreement-to-fp32"])
+def test_such_a_metric_is_refused_where_it_was_asked_for(name: str, tmp_path: Path) -> None:
+    _model(tmp_path / "model.onnx", sequence=False, outputs=1)
+    np.savez(tmp_path / "samples.npz", x=np.ones((COUNT, CLASSES), np.float32))
+    with pytest.raises(TaskError, match=f"{name}: expected two"):
+        _scored(tmp_path, name)

@@ -53,7 +53,7 @@ def bench(order: BenchOrder, scratch: Path, deadline_s: float) -> BenchResult:
     how = _write_samples(order, models, samples)
     arms, failures = _rehearse_all(order, models, samples, scratch, deadline_s)
     if len(arms) < 2:
-        words = "; ".join(f"{models[at].name}: {f.message}" for at, f in failures.items())
+        words = "; ".join(dict.fromkeys(f"{models[at].name}: {f.message}" for at, f in failures.items()))
         said = f"{len(arms)} of {len(models)} arms can be measured, which leaves nothing to compare: {words}"
         # what hangs or asks for more memory than there is may be a sound model: it keeps its name
         causes = {failure.cause for failure in failures.values()}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qsearch.cli.options import FastOption, FormatOption, JsonOption, chosen_form
-from qsearch.cli.session import session_of
+from qsearch.cli.session import note, session_of
 
 
 def eval(  # noqa: A001 the command's name
@@ -30,6 +30,7 @@ def eval(  # noqa: A001 the command's name
     when one of them could not be measured; the others are printed."""
     chosen = chosen_form(form, as_json)
     session = session_of(context)
+    note("Scoring on the held-out samples, then one sitting: some minutes." if not fast else "Scoring, then timing.")
     with session.desk() as desk:
         found = desk.eval(models, Path(spec), target=target, quick=fast)
     from qsearch.cli.exit_codes import JOB_FAILED

@@ -72,3 +72,15 @@ class Limits:
     reject: Thresholds = field(default_factory=Thresholds)
     #: over all blocks that were used: above it the number carries a flag
     flag: Thresholds = FLAGGED
+
+    @property
+    def lenient(self) -> bool:
+        """Whether pairs stand that the defaults would have dropped."""
+        return any(
+            usual is not None and (mine is None or mine > usual)
+            for name in Thresholds.__dataclass_fields__
+            for mine, usual in ((getattr(self.reject, name), getattr(_USUAL, name)),)
+        )
+
+
+_USUAL = Thresholds()

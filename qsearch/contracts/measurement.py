@@ -155,8 +155,9 @@ class Latency:
     median_ms: float
     reference_ms: float
     #: facts that weaken the number: session_effect_assumed, no_steady_state, lowered_priority, indicative,
-    #: many_rejected, not_ready, and what telemetry saw too much of: steal, run_queue_wait, foreign_work,
-    #: cpu_pressure, memory_pressure, throttled, major_faults, clock_changed, canary_drift, gpu_...
+    #: many_rejected, not_ready, lenient_limits (pairs stand that are rejected by default), and what telemetry
+    #: saw too much of: steal, run_queue_wait, foreign_work, cpu_pressure, memory_pressure, throttled,
+    #: major_faults, clock_changed, canary_drift, gpu_...
     flags: tuple[str, ...] = ()
     #: percentile ("p99") of single inferences of the arm → milliseconds, an upper bound at 99 % confidence;
     #: None where there are too few samples to give one

@@ -10,7 +10,9 @@ more than once: screens and finals of one job, the same candidate in two jobs.
 Measured on two virtual cores of an AMD EPYC with a busy host, ONNX Runtime 1.32: 32 repeats of candidates of
 MiniLM-L3 an hour apart (their pairs deviate by 1 to 10 %) gave ρ² = 1.0, 15 some minutes apart 0.9, screens
 against finals of one job 0.9 (6) and 0.0 (3); of magika 0.8 (3); of a text recogniser, which computes more than it
-loads, 0.0 (5). Without it, 4 of 16 intervals of MiniLM-L3 did not meet those of a second job.
+loads, 0.0 (5). Without it, 4 of 16 intervals of MiniLM-L3 did not meet those of a second job. It is no cure: of
+two more such jobs, minutes apart on the same machine at rest, 3 of 27 intervals did not meet. One file was 15 % faster
+in the second, with pairs that deviated by 2 % in both; 48 repeats gave ρ² = 4.6, which later sittings there use.
 
 NOTE: what keeps it from misleading. Finalists share a sitting, and are chosen for having looked fast: half of
 what repeats say is taken for independent (`SHARED`), and being drawn back to the mean errs on the wide side. One

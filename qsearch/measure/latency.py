@@ -181,6 +181,8 @@ def _flags(
         yield "no_steady_state"
     if 1 - sum(map(len, clean)) / sum(map(len, every)) > MANY_REJECTED:
         yield "many_rejected"
+    if sitting.limits.lenient:
+        yield "lenient_limits"
     if any(run.circumstances.details.get("nice", "0") != "0" for run in sitting.runs if run.arm in arms):
         yield "lowered_priority"
     yield from pollution_flags(sitting, arms)

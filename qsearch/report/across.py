@@ -8,8 +8,9 @@ from qsearch.contracts.codec import to_data
 from qsearch.contracts.comparison import Across, AcrossRow, AcrossView
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.bests import choice_counts
-from qsearch.report.numbers import NOTHING, drop_of, speedup, speedup_of
+from qsearch.report.numbers import NOTHING, drop_of
 from qsearch.report.remarks import verdict_text
+from qsearch.report.speedups import latency_speedup, speedup_cells
 from qsearch.report.trial import accuracy_document, latency_document
 from qsearch.report.trial_rows import drops
 
@@ -38,7 +39,6 @@ def _cells(view: AcrossView, row: AcrossRow) -> Sequence[tuple[str, Across | Non
 
 
 def _across_row(view: AcrossView, row: AcrossRow, target: str, cell: Across) -> Row:
-    gain = speedup_of(cell.latency)
     return {
         "job": view.job,
         "candidate": row.uniform or None,
@@ -46,9 +46,7 @@ def _across_row(view: AcrossView, row: AcrossRow, target: str, cell: Across) -> 
         "target": target,
         "runtime": view.targets[target] or None,
         "trial": cell.trial,
-        "speedup": gain.value,
-        "speedup_low": gain.low,
-        "speedup_high": gain.high,
+        **speedup_cells(cell.latency.ratio, cell.latency.verdict),
         "verdict": cell.latency.verdict.value,
         "final": cell.final,
         **drops(cell.search, cell.heldout),
@@ -103,12 +101,11 @@ def _across_table(view: AcrossView) -> Table:
 def _across_cells(row: AcrossRow, target: str, cell: Across | None) -> tuple[str, str]:
     if cell is None:
         return row.absent.get(target, NOTHING), NOTHING
-    gain = speedup_of(cell.latency)
     said = ["the pick" if cell.pick else "", "front" if cell.front else ""]
     place = "".join(f", {word}" for word in said if word)
     number = cell.trial.rpartition("/")[2]
     verdict = verdict_text(cell.latency.verdict, cell.latency.reference_ms)
-    told = f"{speedup(gain.value, gain.low, gain.high)} {verdict} (trial {number}{place})"
+    told = f"{latency_speedup(cell.latency)} {verdict} (trial {number}{place})"
     return told, drop_of(cell.search, with_n=False)
 
 

@@ -11,7 +11,11 @@ from qsearch.contracts.job import JobState
 from qsearch.contracts.verdict import COUNTS_AS_EQUAL, Verdict, rests_on_absolute
 from qsearch.report.answer import Answer, Row, Table, facts
 from qsearch.report.numbers import count, drop, milliseconds, rate, samples_per_s, size, speedup
+from qsearch.report.speedups import speedup_cells, speedup_text
 
+#: columns of the pick's gain over the best uniform candidate
+_GAIN = "uniform_gain"
+_GAIN_CELLS = (_GAIN, f"{_GAIN}_low", f"{_GAIN}_high")
 _AGAINST = {
     Verdict.FASTER: "faster than",
     Verdict.SLOWER: "slower than",
@@ -126,11 +130,10 @@ def versus_text(best: Best) -> str:
     other = best.versus_uniform
     if other is None:
         return _alone(best)
-    gain = other.ratio.inverse()
     word = _AGAINST[other.verdict]
     # the other's time is the reference of the two
     equal = _equal(other.verdict, best.latency_p50_ms / other.ratio.value)
-    told = speedup(gain.value, gain.low, gain.high)
+    told = speedup_text(other.ratio, other.verdict)
     return f"{word} {other.origin} (trial {other.number}){equal}: {told} head to head"
 
 
@@ -197,12 +200,9 @@ def _drop(seen: DropSeen) -> str:
 
 
 def _versus_cells(versus: Versus | None) -> Row:
-    gain = versus.ratio.inverse() if versus else None
     return {
         "uniform_trial": versus.number if versus else None,
         "uniform_origin": versus.origin if versus else None,
-        "uniform_gain": gain.value if gain else None,
-        "uniform_gain_low": gain.low if gain else None,
-        "uniform_gain_high": gain.high if gain else None,
+        **(speedup_cells(versus.ratio, versus.verdict, _GAIN) if versus else dict.fromkeys(_GAIN_CELLS)),
         "uniform_verdict": versus.verdict.value if versus else None,
     }

@@ -15,10 +15,14 @@ from qsearch.contracts.measurement import Latency
 from qsearch.contracts.verdict import Verdict
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.bests import choice_counts
-from qsearch.report.numbers import NOTHING, drop, percent, size, speedup, speedup_of
+from qsearch.report.numbers import NOTHING, drop, percent, size
 from qsearch.report.remarks import verdict_text
+from qsearch.report.speedups import latency_speedup, speedup_cells, speedup_text, usable
 from qsearch.report.trial import accuracy_document, latency_document
 
+#: columns of how much faster the second is
+_GAIN = "speedup_over_first"
+_GAIN_CELLS = (_GAIN, f"{_GAIN}_low", f"{_GAIN}_high")
 _HOW = {
     Basis.FINALS: "head to head in one final sitting",
     Basis.NOW: "head to head, measured now",
@@ -52,16 +56,13 @@ def conclusive(view: CompareView) -> bool:
 
 def _row(view: CompareView) -> Row:
     a, b, time = view.first, view.second, view.time
-    gain = time.ratio.inverse() if time else None
     row: Row = {
         "first": a.trial,
         "second": b.trial,
         "first_target": a.target,
         "second_target": b.target,
         "basis": time.basis.value if time else None,
-        "speedup_over_first": gain.value if gain else None,
-        "speedup_over_first_low": gain.low if gain else None,
-        "speedup_over_first_high": gain.high if gain else None,
+        **(speedup_cells(time.ratio, time.verdict, _GAIN) if time else dict.fromkeys(_GAIN_CELLS)),
         "verdict": time.verdict.value if time else None,
         "detectable": time.detectable if time else None,
         "incomparable": view.incomparable or None,
@@ -109,12 +110,11 @@ def _side_document(side: Compared) -> dict[str, object]:
 
 
 def _time_document(time: TimeCompared) -> dict[str, object]:
-    gain = time.ratio.inverse()
     return {
         "basis": time.basis.value,
         "direct": time.basis is not Basis.INDIRECT,
-        "ratio": to_data(time.ratio),
-        "speedup_over_first": {"value": gain.value, "low": gain.low, "high": gain.high},
+        "ratio": {**to_data(time.ratio), **usable(time.ratio, time.verdict)},
+        "speedup_over_first": usable(time.ratio.inverse(), time.verdict),
         "verdict": time.verdict.value,
         "detectable": time.detectable,
         "flags": list(time.flags),
@@ -163,16 +163,14 @@ def _layers_text(view: CompareView) -> str:
 def _gain(latency: Latency | None) -> str:
     if latency is None:
         return NOTHING
-    gain = speedup_of(latency)
-    return f"{speedup(gain.value, gain.low, gain.high)}, {verdict_text(latency.verdict, latency.reference_ms)}"
+    return f"{latency_speedup(latency)}, {verdict_text(latency.verdict, latency.reference_ms)}"
 
 
 def _time_text(view: CompareView) -> str:
     if view.time is None:
         return f"not compared: {view.incomparable}"
-    gain = view.time.ratio.inverse()
     parts = [
-        f"{speedup(gain.value, gain.low, gain.high)} as fast",
+        f"{speedup_text(view.time.ratio, view.time.verdict)} as fast",
         verdict_text(view.time.verdict, view.time.reference_ms),
         _HOW[view.time.basis],
         f"smallest visible difference {percent(view.time.detectable)}",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from qsearch.contracts.codec import to_data
-from qsearch.contracts.measurement import Accuracy, Latency
+from qsearch.contracts.measurement import Accuracy
 from qsearch.contracts.verdict import Interval, Verdict
 from qsearch.contracts.views import EvalView
 from qsearch.contracts.work import Evaluated
@@ -20,11 +20,11 @@ from qsearch.report.numbers import (
     percent,
     rate,
     size,
-    speedup,
-    speedup_of,
 )
 from qsearch.report.operators import CAST, DEQUANTIZE, QUANTIZE, operator_of
-from qsearch.report.remarks import verdict_text
+from qsearch.report.remarks import equal_remark, verdict_text
+from qsearch.report.speedups import latency_speedup, speedup_cells
+from qsearch.report.surroundings import disturbance_notes, surroundings_document
 from qsearch.report.trial import latency_document, sample_counts
 from qsearch.report.trial_rows import rate_cells
 
@@ -49,8 +49,9 @@ def evaluation_answer(view: EvalView) -> Answer:
         "reference": {"operators": dict(result.reference.optimised_ops), **_numbers(result.reference)},
         "models": [_document(view, position) for position in ranked(view)],
         "samples": sample_counts(result.sitting),
+        "surroundings": surroundings_document(result.sitting),
         "circumstances": to_data(result.circumstances),
-        "notes": list(view.notes),
+        "notes": _warnings(view),
     }
     return Answer(noun="evaluation", row_noun="evaluated", document=document, rows=rows, tables=(_table(view),))
 
@@ -103,15 +104,13 @@ def _row(view: EvalView, position: int) -> Row:
             "cause": failure.cause.value if failure else None,
             "message": failure.message if failure else None,
         }
-    gain = speedup_of(file.latency)
     return {
         "model": name,
         "reference": False,
         "keeps_drop": view.keeps.get(position),
-        "speedup": gain.value,
-        "speedup_low": gain.low,
-        "speedup_high": gain.high,
+        **speedup_cells(file.latency.ratio, file.latency.verdict),
         "verdict": file.latency.verdict.value,
+        "remark": equal_remark(file.latency) or None,
         "detectable": file.latency.detectable,
         "sessions": file.latency.sessions,
         "pairs": file.latency.pairs,
@@ -213,7 +212,7 @@ def _line(view: EvalView, position: int) -> Line:
         return Line(cells=(name, NOTHING, NOTHING, told, *(NOTHING,) * 4), mark=Mark.PROBLEM)
     cells = (
         name,
-        _speed(file.latency),
+        latency_speedup(file.latency),
         _time(file.latency.median_ms, file.latency.throughput.arm if file.latency.throughput else None),
         ", ".join((verdict_text(file.latency.verdict, file.latency.reference_ms), *file.latency.flags)),
         drop_of(file.heldout, with_n=False),
@@ -240,13 +239,13 @@ def _notes(view: EvalView) -> tuple[str, ...]:
         f"{result.circumstances.host}{visible}.{asked}",
         f"Measured under machine class {under.machine_key}, runtime key {under.runtime_key}"
         f"{''.join(f', {name} {under.details[name]}' for name in _TOLD if under.details.get(name))}.",
-        *(f"{note[:1].upper()}{note[1:]}." for note in view.notes),
+        *(f"{note[:1].upper()}{note[1:]}." for note in _warnings(view)),
     )
 
 
-def _speed(latency: Latency) -> str:
-    gain = speedup_of(latency)
-    return speedup(gain.value, gain.low, gain.high)
+def _warnings(view: EvalView) -> list[str]:
+    latencies = [file.latency for file in view.result.models.values() if file.latency]
+    return [*view.notes, *disturbance_notes(view.result.sitting, latencies)]
 
 
 def _score(accuracy: Accuracy) -> str:

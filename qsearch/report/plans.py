@@ -6,13 +6,13 @@ from collections import Counter
 
 from qsearch.contracts.codec import to_data
 from qsearch.contracts.job import Constraints, JobSpec
-from qsearch.contracts.limits import COUNTED, FLAGGED, Limits, Thresholds
 from qsearch.contracts.scenario import Scenario
 from qsearch.contracts.target import Target
 from qsearch.contracts.views import Plan
 from qsearch.report.answer import Answer, Line, Mark, Row, Table, facts
 from qsearch.report.jobs import model_text
 from qsearch.report.numbers import count, duration, large, size
+from qsearch.report.thresholds import limits_text
 
 #: how a remark begins that makes the job impossible
 IMPOSSIBLE = "impossible: "
@@ -76,22 +76,6 @@ def spec_facts(spec: JobSpec) -> list[tuple[str, str]]:
         ("precision", spec.precision.value),
         ("limits", limits_text(spec.limits)),
     ]
-
-
-def limits_text(limits: Limits) -> str:
-    """`rejects above steal 5%; flags above canary 10%`: what is not the default; "" when all is."""
-    parts = [
-        f"{does} above " + ", ".join(f"{name} {_bound(name, value)}" for name, value in changed)
-        for does, mine, usual in (("rejects", limits.reject, Thresholds()), ("flags", limits.flag, FLAGGED))
-        if (changed := [(n, v) for n, v in to_data(mine).items() if v != getattr(usual, n)])
-    ]
-    return "; ".join(parts)
-
-
-def _bound(name: str, value: float | None) -> str:
-    if value is None:
-        return "never"
-    return f"{value:g}" if name in COUNTED else f"{100 * value:g}%"
 
 
 def target_text(target: Target) -> str:

@@ -18,6 +18,7 @@ _WORDS = {
     "many_rejected": "disturbed",
     "indicative": "indicative",
     "lowered_priority": "low priority",
+    "lenient_limits": "lenient",
 }
 _MEANINGS = {
     POLLUTED: "too few undisturbed pairs of timings to place it",
@@ -26,6 +27,7 @@ _MEANINGS = {
     "unsteady": "its time had not settled when warming up ended",
     "indicative": "one short session only",
     "low priority": "timed with less priority than other processes",
+    "lenient": "disturbed timings stand that are rejected by default, because its spec says so",
 }
 
 

@@ -12,13 +12,17 @@ from qsearch.contracts.verdict import Interval, Verdict
 from qsearch.contracts.views import BenchView
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.evaluation import operators_text
-from qsearch.report.numbers import NOTHING, count, duration, milliseconds, percent, rate, size, speedup, speedup_of
+from qsearch.report.numbers import NOTHING, count, duration, milliseconds, percent, rate, size
 from qsearch.report.remarks import equal_remark
+from qsearch.report.speedups import latency_speedup, speedup_cells
+from qsearch.report.surroundings import disturbance_notes, surroundings_document
 from qsearch.report.trial import grouped, latency_document, sample_counts
 from qsearch.report.trial_rows import rate_cells
 
 #: percentiles of single inferences in the table; a document has them all
 _TAILS = ("p90", "p99")
+#: in the row of an arm of which something must be known
+SEE_NOTE = "see the note"
 
 
 def bench_answer(view: BenchView) -> Answer:
@@ -31,6 +35,7 @@ def bench_answer(view: BenchView) -> Answer:
         "tier": result.sitting.tier.value,
         "seconds": result.sitting.seconds,
         "samples": sample_counts(result.sitting),
+        "surroundings": surroundings_document(result.sitting),
         "random_inputs": bool(result.made_up),
         "made_up": dict(result.made_up),
         "circumstances": to_data(result.circumstances),
@@ -40,6 +45,11 @@ def bench_answer(view: BenchView) -> Answer:
     rows = tuple(_row(view, at) for at in positions)
     tables = (_table(view), _costs_table(view))
     return Answer(noun="timings", row_noun="timing", document=document, rows=rows, tables=tables)
+
+
+def conclusive(view: BenchView) -> bool:
+    """Whether each arm that was timed was told apart from the reference, or told equal to it."""
+    return not any(seen.verdict in (Verdict.UNRESOLVED, Verdict.POLLUTED) for seen in view.result.latencies.values())
 
 
 def runs_of(view: BenchView, position: int) -> Sequence[ArmRun]:
@@ -81,19 +91,18 @@ def _row(view: BenchView, position: int) -> Row:
         "runtime": under.runtime if under else None,
         "reference": position == _reference(view),
         "random_inputs": bool(view.result.made_up),
+        "notes": "; ".join(_arm_notes(view, position)) or None,
     }
     failure, latency = view.result.failures.get(position), view.result.latencies.get(position)
     if failure is not None:
         return {**row, "cause": failure.cause.value, "message": failure.message}
     if latency is None:
         return {**row, "sitting_p50_ms": _reference_ms(view), **_costs(view, position)}
-    gain = speedup_of(latency)
     return {
         **row,
-        "speedup": gain.value,
-        "speedup_low": gain.low,
-        "speedup_high": gain.high,
+        **speedup_cells(latency.ratio, latency.verdict),
         "verdict": latency.verdict.value,
+        "remark": equal_remark(latency) or None,
         "detectable": latency.detectable,
         "sessions": latency.sessions,
         "pairs": latency.pairs,
@@ -153,6 +162,7 @@ def _over(view: BenchView) -> str:
 def _line(view: BenchView, position: int) -> Line:
     name, target = view.models[position], _target(view, position) or NOTHING
     failure, latency = view.result.failures.get(position), view.result.latencies.get(position)
+    weak = _arm_notes(view, position)
     if failure is not None:
         told = f"{failure.cause.value}: {failure.message}"
         return Line(cells=(name, target, NOTHING, NOTHING, NOTHING, told, NOTHING, ""), mark=Mark.PROBLEM)
@@ -160,20 +170,23 @@ def _line(view: BenchView, position: int) -> Line:
         reference = _reference_ms(view)
         rates = [seen.throughput.reference for seen in view.result.latencies.values() if seen.throughput]
         p50 = NOTHING if reference is None else _time(reference, rates[0] if rates else None)
-        return Line(cells=(name, target, NOTHING, p50, NOTHING, "reference", NOTHING, ""))
-    gain, equal = speedup_of(latency), equal_remark(latency)
+        said = ("reference", NOTHING, SEE_NOTE if weak else "")
+        return Line(cells=(name, target, NOTHING, p50, NOTHING, *said), mark=Mark.WARNING if weak else Mark.NONE)
+    equal = equal_remark(latency)
+    flags = (*latency.flags, *([SEE_NOTE] if weak else []))
     cells = (
         name,
         target,
-        speedup(gain.value, gain.low, gain.high),
+        latency_speedup(latency),
         _time(latency.median_ms, latency.throughput.arm if latency.throughput else None),
         _tails(latency, in_groups=grouped(view.result.sitting, str(position))),
         f"{latency.verdict.value}{f' ({equal})' if equal else ''}, "
         f"smallest visible difference {percent(latency.detectable)}",
         f"{latency.pairs} in {count(latency.sessions, 'session')}, {_rejected(view, position)} blocks rejected",
-        ", ".join(latency.flags),
+        ", ".join(flags),
     )
-    return Line(cells=cells, mark=Mark.DIM if latency.verdict is Verdict.POLLUTED else Mark.NONE)
+    polluted = latency.verdict is Verdict.POLLUTED
+    return Line(cells=cells, mark=Mark.DIM if polluted else Mark.WARNING if weak else Mark.NONE)
 
 
 def _time(median_ms: float, seen: Interval | None) -> str:
@@ -244,5 +257,12 @@ def _warnings(view: BenchView) -> Sequence[str]:
     """What a reader must know of the inputs and of single arms."""
     made = "; ".join(f"{name}: {how}" for name, how in view.result.made_up.items())
     random = [f"the inputs are RANDOM, seeded, not anybody's data: {made}"] if made else []
-    arms = [f"{view.models[at]}: {note}" for at, arm in sorted(view.result.arms.items()) for note in arm.notes]
-    return [*view.notes, *random, *arms]
+    arms = [
+        f"arm {at + 1}, {view.models[at]}: {note}" for at in sorted(view.result.arms) for note in _arm_notes(view, at)
+    ]
+    return [*view.notes, *random, *arms, *disturbance_notes(view.result.sitting, view.result.latencies.values())]
+
+
+def _arm_notes(view: BenchView, position: int) -> Sequence[str]:
+    arm = view.result.arms.get(position)
+    return arm.notes if arm else ()

@@ -19,10 +19,9 @@ from qsearch.report.numbers import (
     percent,
     rate,
     size,
-    speedup,
-    speedup_of,
 )
 from qsearch.report.remarks import equal_remark
+from qsearch.report.speedups import latency_speedup, usable
 from qsearch.report.surroundings import surroundings_document, surroundings_facts
 from qsearch.report.trial_rows import reference
 
@@ -57,11 +56,11 @@ def sample_counts(sitting: Sitting) -> dict[str, dict[str, int]]:
 
 def latency_document(latency: Latency) -> dict[str, object]:
     """A latency as a ratio and as a speed-up, with the sitting's own medians."""
-    gain = speedup_of(latency)
     return {
-        "speedup": {"value": gain.value, "low": gain.low, "high": gain.high},
-        "ratio": to_data(latency.ratio),
+        "speedup": usable(latency.ratio.inverse(), latency.verdict),
+        "ratio": {**to_data(latency.ratio), **usable(latency.ratio, latency.verdict)},
         "verdict": latency.verdict.value,
+        "remark": equal_remark(latency) or None,
         "detectable": latency.detectable,
         "pairs": latency.pairs,
         "sessions": latency.sessions,
@@ -115,10 +114,9 @@ def throughput_text(latency: Latency) -> str:
 
 def latency_text(latency: Latency) -> str:
     """`1.52× [1.49, 1.55], FASTER, 2 sessions, 8 pairs, smallest visible difference 1.5 %`, what it rests on, flags."""
-    gain = speedup_of(latency)
     equal = equal_remark(latency)
     parts = [
-        speedup(gain.value, gain.low, gain.high),
+        latency_speedup(latency),
         f"{latency.verdict.value} ({equal})" if equal else latency.verdict.value,
         count(latency.sessions, "session"),
         count(latency.pairs, "pair"),

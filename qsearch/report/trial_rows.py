@@ -14,6 +14,7 @@ from qsearch.contracts.views import FrontRow
 from qsearch.report.answer import Row
 from qsearch.report.bests import choice_counts, drop_cells
 from qsearch.report.numbers import moment, speedup_of
+from qsearch.report.speedups import speedup_cells
 
 #: (target, machine_key) → pooled median of the reference, milliseconds
 Pooled = Mapping[tuple[str, str], float]
@@ -37,7 +38,6 @@ def front_row(row: FrontRow, pooled: Pooled) -> Row:
     """A finished trial, flat. The speed-up is the finals' where there was one."""
     result = row.result
     latency = shown_latency(row)
-    gain = speedup_of(latency)
     return {
         **trial_cells(row.trial, result.trial),
         "rank": row.rank,
@@ -46,9 +46,7 @@ def front_row(row: FrontRow, pooled: Pooled) -> Row:
         "excess": row.excess,
         "uniform": row.uniform or None,
         "pick": row.pick,
-        "speedup": gain.value,
-        "speedup_low": gain.low,
-        "speedup_high": gain.high,
+        **speedup_cells(latency.ratio, latency.verdict),
         "verdict": latency.verdict.value,
         "detectable": latency.detectable,
         "sessions": latency.sessions,

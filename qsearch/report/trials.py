@@ -10,8 +10,9 @@ from qsearch.contracts.views import FrontRow, FrontView, TrialView
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.bests import best_document, choice_counts
 from qsearch.report.limits import limits_remark
-from qsearch.report.numbers import NOTHING, drop_of, milliseconds, rate, samples_per_s, size, speedup, speedup_of
+from qsearch.report.numbers import NOTHING, drop_of, milliseconds, rate, samples_per_s, size
 from qsearch.report.remarks import explained, flag_words
+from qsearch.report.speedups import latency_speedup
 from qsearch.report.trial_rows import (
     Pooled,
     front_row,
@@ -127,11 +128,10 @@ class _Style:
 
     def line(self, row: FrontRow, pooled: Pooled) -> Line:
         result = row.result
-        gain = speedup_of(shown_latency(row))
         cells = (
             short(row.trial),
             _place(row),
-            speedup(gain.value, gain.low, gain.high),
+            latency_speedup(shown_latency(row)),
             drop_of(result.accuracy, with_n=self.search_n is None),
             drop_of(result.heldout, with_n=self.heldout_n is None) if result.heldout else NOTHING,
             size(result.size_bytes),

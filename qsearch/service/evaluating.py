@@ -51,6 +51,11 @@ class Asked:
     models: tuple[str, ...]
     tier: Tier
 
+    @property
+    def data(self) -> Path | None:
+        """The file of samples that the spec names; None where a task makes them."""
+        return Path(self.spec.folder, self.spec.data.path).expanduser() if self.spec.data else None
+
 
 def resolve(spec: Path, models: Sequence[str], *, target: str, quick: bool) -> Asked:
     """What was typed, resolved; nothing is started.
@@ -81,8 +86,9 @@ def evaluate(place: Workplace, asked: Asked, owner: str) -> EvalView:
     """Take or make the spec's samples and fp32, export the trials, measure everything at once.
 
     NOTE: the samples are those of the job whose trials are evaluated, when that job was asked with the
-    same model, data and target: its task's code is not run again. Without such a job they are made anew,
-    at every call, and not kept: nobody but the user knows whether that code still gives the same samples.
+    same model, data and target and the data's file was not written since: its task's code is not run again.
+    Without such a job they are made anew, at every call, and not kept: nobody but the user knows whether that
+    code still gives the same samples.
 
     Raises:
         ModelError: a file that is not there, not one of the files can be measured, or the spec's model has
@@ -93,7 +99,8 @@ def evaluate(place: Workplace, asked: Asked, owner: str) -> EvalView:
     trials = {at: find_trial(place.ledger, name, owner) for at, name in enumerate(asked.models) if _is_trial(name)}
     files = {at: _file(name) for at, name in enumerate(asked.models) if at not in trials}
     jobs = [job for job, _ in trials.values() if same_preparation(job.spec, asked)]
-    base = jobs[0] if jobs else None
+    changed = _changed_since(jobs, asked)
+    base = next((job for job in jobs if job.id not in changed), None)
     ready = ready_for(place, base, asked.target) if base else _anew(place, asked, owner)
     for job in jobs:
         _must_be_the_jobs_model(place, job, ready.prepared.inspection)
@@ -113,7 +120,15 @@ def evaluate(place: Workplace, asked: Asked, owner: str) -> EvalView:
         limit=limit,
         keeps={} if limit is None else {at: keeps(file.heldout, limit) for at, file in found.models.items()},
         result=found,
-        notes=(*ready.materialized.notes, *_notes(place, asked, base, ready), *_strangers(asked, trials)),
+        notes=(
+            *ready.materialized.notes,
+            *(
+                f"{asked.data} has changed since job {job}, whose trials were searched on other samples"
+                for job in changed
+            ),
+            *_notes(place, asked, base, ready),
+            *_strangers(asked, trials),
+        ),
     )
 
 
@@ -156,6 +171,14 @@ def same_preparation(spec: JobSpec, asked: Asked) -> bool:
         and mine.search.seed == theirs.search.seed
         and any(target.digest == asked.target.digest for target in theirs.targets)
     )
+
+
+def _changed_since(jobs: Sequence[Job], asked: Asked) -> Sequence[str]:
+    """The jobs whose samples cannot be taken for the spec's, because its file of data was written after them."""
+    if asked.data is None or not asked.data.exists():
+        return ()
+    written = asked.data.stat().st_mtime
+    return tuple(dict.fromkeys(job.id for job in jobs if job.created.timestamp() < written))
 
 
 def _is_trial(name: str) -> bool:

@@ -21,6 +21,7 @@ from qsearch.service.workplace import Workplace
 from qsearch.spec.settings import Settings
 from qsearch.spec.targets import list_targets
 from qsearch.store.sql_ledger import SqlLedger
+from qsearch.store.urls import is_absent
 
 PARTS = ("onnxruntime", "onnx", "onnx-ir", "optuna", "ray", "sqlalchemy", "numpy", "torch")
 #: free bytes below which a job may fail to store what it prepares
@@ -74,10 +75,12 @@ def _versions() -> Check:
 def _database(settings: Settings, ledger: Callable[[], SqlLedger]) -> Check:
     shown = settings.shown("database_url")
     try:
+        new = is_absent(settings.value("database_url"))
         jobs = ledger().jobs(limit=1)
     except QSearchError as error:
         return Check(name="database", status="problem", finding=f"{shown}: {error.message}", advice=error.hint)
-    return Check(name="database", status="ok", finding=f"{shown}: {'in use' if jobs else 'no job yet'}")
+    finding = "in use" if jobs else "was not there, and was made; no job yet" if new else "no job yet"
+    return Check(name="database", status="ok", finding=f"{shown}: {finding}")
 
 
 def _head(ledger: Callable[[], SqlLedger]) -> list[Check]:
@@ -111,7 +114,8 @@ def _disk(settings: Settings) -> Check:
 
 def _machine(slot: Slot) -> list[Check]:
     machine = slot.machine
-    finding = f"{machine.cpu}, {machine.cores} cores, {machine.virtualisation}, class {machine.key}"
+    cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
+    finding = f"{machine.cpu}, {cores}, {machine.virtualisation}, class {machine.key}"
     checks = [Check(name="machine", status="ok", finding=finding)]
     vnni = any("vnni" in flag for flag in machine.isa)
     isa = ", ".join(machine.isa) or "none known"

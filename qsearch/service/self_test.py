@@ -100,7 +100,7 @@ def _on(place: Workplace, asked: SelfTest, target: Target) -> Check:
     floor = keep_noise(place.ledger, [sitting for sitting, _ in sat], _source(place.ledger, sat[0][0]), model)
     if floor is None:
         finding = f"telemetry rejected nearly every pair of {len(sat)} sittings"
-        return Check(name=name, status="warning", finding=finding, advice="Stop other programs and repeat.")
+        return Check(name=name, status="problem", finding=finding, advice="Stop other programs and repeat.")
     known = known_luck(place.ledger, floor.machine_key)
     luck = next((luck for luck in known if luck.runtime_key == floor.runtime_key), None)
     unlike = unlike_floor(floor.floor, floor.pair_sd, luck)

@@ -63,7 +63,7 @@ class MemoryTrials:
             trial = self._state.job(job).trial(number)
             if trial.record.state is TrialState.RUNNING and trial.record.token == token:
                 ended = from_ms(self._state.now_ms)
-                trial.record = replace(trial.record, state=TrialState.DONE, ended=ended)
+                trial.record = replace(trial.record, state=TrialState.DONE, ended=ended, cause=None, message="")
                 trial.accepted = (token, packed)
                 self._state.append_event(job, "accepted", {"trial": number, "token": token, "digest": packed.digest})
                 return True

@@ -85,7 +85,7 @@ class SqlTrials:
             done = (
                 update(_trials)
                 .where(_is(job, number), _trials.c.token == token, _trials.c.state == _RUNNING)
-                .values(state=TrialState.DONE.value, ended_ms=tx.now_ms)
+                .values(state=TrialState.DONE.value, ended_ms=tx.now_ms, cause=None, message="")
             )
             if tx.run(done).rowcount != 1:
                 return _already(tx, job, number, token, packed.digest)

@@ -60,6 +60,12 @@ def file_of(url: URL) -> Path:
     return Path(url.database or "")
 
 
+def is_absent(url: str) -> bool:
+    """Whether opening the database of this URL makes its file. Raises UsageError as `parse_url`."""
+    parsed = parse_url(url)
+    return not is_postgres(parsed) and not file_of(parsed).exists()
+
+
 def _sqlite(url: URL) -> URL:
     if not url.database or url.database == ":memory:" or url.database.startswith("file:") or url.query:
         raise UsageError(

@@ -34,24 +34,30 @@ SELECT j.id AS job, j.name AS name, j.state AS state, j.owner AS owner,
   FROM jobs j
 """  # noqa: S608
 
-_TRIALS = """
+# a polluted sitting has an estimate, and no interval
+_TOLD = """CASE WHEN m.verdict <> 'POLLUTED' THEN INVERSE(m.ratio_high) END AS speedup_low,
+       CASE WHEN m.verdict <> 'POLLUTED' THEN INVERSE(m.ratio_low) END AS speedup_high,"""
+_FINAL_TOLD = """CASE WHEN f.verdict <> 'POLLUTED' THEN INVERSE(f.ratio_high) END AS final_speedup_low,
+       CASE WHEN f.verdict <> 'POLLUTED' THEN INVERSE(f.ratio_low) END AS final_speedup_high,"""
+
+_TRIALS = f"""
 SELECT t.job AS job, t.job || '/' || t.number AS trial, t.number AS number, t.target AS target, t.state AS state,
        t.origin AS origin, TIME(t.created_ms) AS created, TIME(t.ended_ms) AS ended,
        t.token AS attempts, t.cause AS cause, t.message AS message,
-       m.verdict AS verdict, INVERSE(m.ratio) AS speedup, INVERSE(m.ratio_high) AS speedup_low,
-       INVERSE(m.ratio_low) AS speedup_high, m.median_ms AS latency_p50_ms, m.reference_ms AS reference_p50_ms,
+       m.verdict AS verdict, INVERSE(m.ratio) AS speedup, {_TOLD}
+       m.median_ms AS latency_p50_ms, m.reference_ms AS reference_p50_ms,
        m.metric AS metric, m.score AS score, m.reference_score AS reference_score,
        m.drop_value AS drop_search, m.drop_low AS drop_search_low, m.drop_high AS drop_search_high,
        m.size_bytes AS size_bytes, m.peak_memory_bytes AS peak_memory_bytes,
-       f.verdict AS final_verdict, INVERSE(f.ratio) AS final_speedup, INVERSE(f.ratio_high) AS final_speedup_low,
-       INVERSE(f.ratio_low) AS final_speedup_high, f.drop_value AS drop_heldout, f.drop_low AS drop_heldout_low,
+       f.verdict AS final_verdict, INVERSE(f.ratio) AS final_speedup, {_FINAL_TOLD}
+       f.drop_value AS drop_heldout, f.drop_low AS drop_heldout_low,
        f.drop_high AS drop_heldout_high, m.machine_key AS machine_key, m.runtime_key AS runtime_key,
        m.runtime AS runtime, t.candidate AS candidate_digest
   FROM trials t
   LEFT JOIN measurements m ON m.job = t.job AND m.number = t.number AND m.role = 'trial'
   LEFT JOIN measurements f ON f.id = (SELECT max(g.id) FROM measurements g
                                        WHERE g.job = t.job AND g.number = t.number AND g.role = 'final')
-"""
+"""  # noqa: S608
 
 _TRIAL_LAYERS = """
 SELECT t.job AS job, t.job || '/' || t.number AS trial, t.number AS number, t.target AS target, t.state AS state,
@@ -62,12 +68,12 @@ SELECT t.job AS job, t.job || '/' || t.number AS trial, t.number AS number, t.ta
   LEFT JOIN layers l ON l.job = t.job AND l.target = t.target AND l.id = c.key
 """
 
-_PARETO = """
+_PARETO = f"""
 SELECT p.job AS job, p.job || '/' || p.number AS trial, p.number AS number, p.target AS target, p.rank AS rank,
        p.tied_with AS tied_with, p.feasible AS feasible, p.excess AS excess,
        b.trial IS NOT NULL AND b.trial = p.job || '/' || p.number AS pick, t.origin AS origin,
-       m.verdict AS verdict, INVERSE(m.ratio) AS speedup, INVERSE(m.ratio_high) AS speedup_low,
-       INVERSE(m.ratio_low) AS speedup_high, m.median_ms AS latency_p50_ms, m.metric AS metric, m.score AS score,
+       m.verdict AS verdict, INVERSE(m.ratio) AS speedup, {_TOLD}
+       m.median_ms AS latency_p50_ms, m.metric AS metric, m.score AS score,
        m.drop_value AS drop_search, m.drop_low AS drop_search_low, m.drop_high AS drop_search_high,
        f.drop_value AS drop_heldout, INVERSE(f.ratio) AS final_speedup, m.size_bytes AS size_bytes,
        m.peak_memory_bytes AS peak_memory_bytes, m.machine_key AS machine_key
@@ -77,7 +83,7 @@ SELECT p.job AS job, p.job || '/' || p.number AS trial, p.number AS number, p.ta
   LEFT JOIN measurements f ON f.id = (SELECT max(g.id) FROM measurements g
                                        WHERE g.job = p.job AND g.number = p.number AND g.role = 'final')
   LEFT JOIN bests b ON b.job = p.job AND b.target = p.target
-"""
+"""  # noqa: S608
 
 _MEASUREMENTS = """
 SELECT m.job AS job, m.job || '/' || m.number AS trial, m.number AS number, t.target AS target, m.role AS role,

@@ -10,7 +10,7 @@ import pytest
 from qsearch.contracts.errors import SpecError
 from qsearch.contracts.job import JobSpec
 from qsearch.contracts.limits import COUNTED, FLAGGED, Limits, Thresholds
-from qsearch.report.plans import limits_text
+from qsearch.report.thresholds import limits_text
 from qsearch.spec.document import ThresholdsDocument
 from qsearch.spec.loading import load_spec
 

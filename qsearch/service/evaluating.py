@@ -54,7 +54,7 @@ class Asked:
     @property
     def data(self) -> Path | None:
         """The file of samples that the spec names; None where a task makes them."""
-        return Path(self.spec.folder, self.spec.data.path).expanduser() if self.spec.data else None
+        return Path(self.spec.data.path) if self.spec.data else None
 
 
 def resolve(spec: Path, models: Sequence[str], *, target: str, quick: bool) -> Asked:
@@ -99,7 +99,7 @@ def evaluate(place: Workplace, asked: Asked, owner: str) -> EvalView:
     trials = {at: find_trial(place.ledger, name, owner) for at, name in enumerate(asked.models) if _is_trial(name)}
     files = {at: _file(name) for at, name in enumerate(asked.models) if at not in trials}
     jobs = [job for job, _ in trials.values() if same_preparation(job.spec, asked)]
-    changed = _changed_since(jobs, asked)
+    changed = changed_since(jobs, asked)
     base = next((job for job in jobs if job.id not in changed), None)
     ready = ready_for(place, base, asked.target) if base else _anew(place, asked, owner)
     for job in jobs:
@@ -173,7 +173,7 @@ def same_preparation(spec: JobSpec, asked: Asked) -> bool:
     )
 
 
-def _changed_since(jobs: Sequence[Job], asked: Asked) -> Sequence[str]:
+def changed_since(jobs: Sequence[Job], asked: Asked) -> Sequence[str]:
     """The jobs whose samples cannot be taken for the spec's, because its file of data was written after them."""
     if asked.data is None or not asked.data.exists():
         return ()

@@ -113,6 +113,14 @@ class TestTrials:
         with pytest.raises(UsageError, match="is FAILED"):
             ledger.start(lease, 0)
 
+    def test_a_trial_that_was_measured_at_last_has_no_cause(self, ledger: Ledger, job: Job, lease: Lease) -> None:
+        ledger.add_trials(lease, samples.proposals(1))
+        ledger.fail(lease, 0, ledger.start(lease, 0), Cause.POLLUTED, "others ran", "tail")
+        assert ledger.finish(job.id, 0, ledger.start(lease, 0), samples.measurement())
+        done = ledger.trial(job.id, 0)
+        assert (done.state, done.cause, done.message) == (TrialState.DONE, None, "")
+        assert done.failures == {Cause.POLLUTED: 1}
+
     def test_causes_do_not_share_a_budget(self, ledger: Ledger, job: Job, lease: Lease) -> None:
         ledger.add_trials(lease, samples.proposals(2))
         for cause in (Cause.TIMEOUT, Cause.OUT_OF_MEMORY, Cause.INFRA, Cause.INFRA):

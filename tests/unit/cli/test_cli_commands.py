@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from qsearch.contracts.choices import Choice
 from qsearch.contracts.job import JobState
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.trial import TrialState
+from qsearch.contracts.verdict import Verdict
 from qsearch.contracts.views import BestQuery, Check, JobStatus, Overrides
 
 #: every command that prints records, with what it needs
@@ -261,6 +263,16 @@ def test_bench_hands_over_what_to_time_and_fails_when_one_could_not_be(qsearch, 
     assert "RANDOM" in ran.out
 
 
+def test_bench_ends_with_9_when_it_is_strict_and_a_time_was_not_told_apart(qsearch, desk) -> None:
+    unclear = records.latency(1.5, verdict=Verdict.POLLUTED)
+    view = records.bench()
+    desk.the_timings = replace(view, result=replace(view.result, latencies={1: unclear}))
+    assert qsearch("bench", "a.onnx", "b.onnx").code == 0
+    assert qsearch("bench", "a.onnx", "b.onnx", "--strict").code == 9
+    desk.the_timings = view
+    assert qsearch("bench", "a.onnx", "b.onnx", "--strict").code == 0
+
+
 def test_compare_hands_over_two_trials_or_a_job(qsearch, desk) -> None:
     assert qsearch("compare", "j1/4", "j2/best:t", "--measure", "--fast").code == 0
     assert desk.asked == {"first": "j1/4", "second": "j2/best:t", "measure": True, "quick": True}
@@ -293,7 +305,7 @@ def test_version_is_a_flag_too(qsearch) -> None:
 
 def test_eval_hands_over_files_and_trials_and_fails_when_one_of_them_could_not_be_measured(qsearch, desk) -> None:
     ran = qsearch("eval", "a.onnx", "j1/best", "--spec", "s.yaml", "--target", "t", "--fast")
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (0, "Scoring, then timing.\n")
     assert desk.asked == {"models": ("a.onnx", "j1/best"), "spec": Path("s.yaml"), "target": "t", "quick": True}
     desk.the_evaluation = model_records.evaluation()
     ran = qsearch("eval", "a.onnx", "--spec", "s.yaml")

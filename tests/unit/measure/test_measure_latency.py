@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from qsearch.contracts.errors import DataError
+from qsearch.contracts.limits import Limits, Thresholds
 from qsearch.contracts.machine import Circumstances
 from qsearch.contracts.measurement import ArmRun, Block, Sitting, Tier
 from qsearch.contracts.verdict import Verdict
@@ -223,6 +224,13 @@ def test_flags_say_what_weakens_the_number() -> None:
     unsteady = replace(quick, runs=tuple(replace(run, steady=False) for run in quick.runs))
     assert summarise(unsteady, "C").flags == ("indicative", "session_effect_assumed", "no_steady_state")
     assert summarise(simulate({"R": 1, "C": 1}), "C").flags == ()
+
+
+def test_a_spec_that_rejects_less_than_usual_marks_every_number() -> None:
+    sitting = simulate({"R": 1, "C": 1})
+    never = replace(sitting, limits=Limits(reject=Thresholds(foreign=None)))
+    stricter = replace(sitting, limits=Limits(reject=Thresholds(foreign=0.01, pressure=0.1)))
+    assert [summarise(each, "C").flags for each in (never, stricter)] == [("lenient_limits",), ()]
 
 
 def test_an_arm_that_could_not_have_ordinary_niceness_is_flagged() -> None:

@@ -13,6 +13,7 @@ import report_records_compared as compared
 import report_records_desk as desk_records
 import report_records_models as model_records
 
+from qsearch.contracts.bench import BenchedArm
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.comparison import Basis
 from qsearch.contracts.job import JobState
@@ -284,6 +285,32 @@ def test_random_inputs_are_called_that_in_every_form() -> None:
     given = bench_answer(records.bench())
     assert json.loads(write(given, "json"))["random_inputs"] is False
     assert not any("RANDOM" in note for note in given.tables[0].notes)
+
+
+def test_a_polluted_time_has_an_estimate_and_no_interval_in_any_form() -> None:
+    view = records.bench()
+    polluted = replace(view.result.latencies[1], verdict=Verdict.POLLUTED, pairs=0)
+    answer = bench_answer(replace(view, result=replace(view.result, latencies={1: polluted})))
+    row = answer.rows[1]
+    assert (row["speedup"], row["speedup_low"], row["speedup_high"]) == (pytest.approx(1.5), None, None)
+    document = json.loads(write(answer, "json"))
+    assert document["models"][1]["latency"]["speedup"] == {"value": pytest.approx(1.5), "low": None, "high": None}
+    assert document["models"][1]["latency"]["ratio"]["high"] is None
+    assert "1.50× [polluted]" in answer.tables[0].lines[1].cells
+    assert any(note.startswith("POLLUTED: 0 usable pairs left") for note in document["notes"])
+
+
+def test_rows_say_where_20_microseconds_decided_and_what_must_be_known_of_an_arm() -> None:
+    view = records.bench()
+    tiny = replace(view.result.latencies[1], verdict=Verdict.EQUIVALENT, reference_ms=0.01)
+    arm = BenchedArm(sha256="0", size_bytes=1, notes=("its outputs are no numbers",))
+    result = replace(view.result, latencies={1: tiny}, arms={0: arm, 1: replace(arm, notes=())})
+    answer = bench_answer(replace(view, result=result))
+    reference, fast = answer.rows
+    assert fast["remark"] == "differences under 20 µs count as equal"
+    assert reference["notes"] == "its outputs are no numbers"
+    assert "see the note" in answer.tables[0].lines[0].cells
+    assert "Arm 1, a.onnx: its outputs are no numbers." in answer.tables[0].notes
 
 
 def test_every_arm_tells_its_costs_its_tails_and_what_they_need() -> None:

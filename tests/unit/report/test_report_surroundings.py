@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import report_records as records
+
+from qsearch.contracts.limits import Limits, Thresholds
 from qsearch.contracts.measurement import Block, CanaryReading, Readiness, Sitting, Tier
-from qsearch.report.surroundings import canary_drift, surroundings_document, surroundings_facts
+from qsearch.contracts.verdict import Verdict
+from qsearch.report.surroundings import canary_drift, disturbance_notes, surroundings_document, surroundings_facts
 
 QUIET = Sitting(tier=Tier.SCREEN, reference="R", runs=(), blocks=(), seconds=1.0)
 
@@ -38,3 +44,23 @@ def test_everything_seen_is_said() -> None:
     document = surroundings_document(sitting)
     assert document["rejections"] == {"steal 9.0 % > 3 %": 2}
     assert document["polluters_ms"] == {"make": 1240.0}
+
+
+def test_pollution_is_told_with_its_cause_and_what_to_do() -> None:
+    clean, polluted = records.latency(1.5), records.latency(1.5, verdict=Verdict.POLLUTED, pairs=1)
+    assert disturbance_notes(QUIET, [clean]) == ()
+    lost = Block(arm="R", session=0, round=0, order=0, samples_ns=(1,), rejected="steal 9.0 % > 3 %")
+    busy = replace(QUIET, blocks=(lost, lost), polluters={"make": 1240.0})
+    (note,) = disturbance_notes(busy, [clean, polluted])
+    assert note.startswith("POLLUTED: 1 usable pair left (rejected for steal 9.0 % > 3 % (2×); others ran: make 1.2 s)")
+    assert note.endswith("stop other programs, wait for a calm moment, and repeat")
+    (short,) = disturbance_notes(QUIET, [polluted])
+    assert "none was rejected" in short
+    assert "--tier final" in short
+
+
+def test_thresholds_that_a_spec_changed_are_told_beside_every_sitting() -> None:
+    never = replace(QUIET, limits=Limits(reject=Thresholds(steal=None)))
+    (note,) = disturbance_notes(never, [records.latency(1.5)])
+    assert "rejects above steal never" in note
+    assert dict(surroundings_facts(never))["thresholds"] == "rejects above steal never"

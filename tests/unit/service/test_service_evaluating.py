@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +13,7 @@ from driver_world import TARGET, World
 
 from qsearch.contracts.choices import Choice
 from qsearch.contracts.errors import ModelError, NotFound, SpecError, UsageError
-from qsearch.contracts.job import DropLimit, Job
+from qsearch.contracts.job import DataRef, DropLimit, Job
 from qsearch.contracts.measurement import Sitting, Tier
 from qsearch.contracts.verdict import Interval
 from qsearch.contracts.views import EvalView
@@ -29,7 +30,7 @@ from qsearch.contracts.work import (
 )
 from qsearch.service import evaluating
 from qsearch.service.driver import Driver
-from qsearch.service.evaluating import SLOWER, Asked, deadline_s, evaluate, keeps, ready_for, resolve
+from qsearch.service.evaluating import SLOWER, Asked, changed_since, deadline_s, evaluate, keeps, ready_for, resolve
 from tests.factories import make_accuracy, make_latency
 from workers.slot_lock import LOCK_WAIT_S
 
@@ -249,6 +250,19 @@ def test_without_a_job_that_was_asked_the_same_the_samples_are_made_anew(searche
     assert world.kinds[WorkKind.MATERIALIZE] == 3
     assert view.notes[1] == f"job {job.id} was searched with another model, other data or another target"
     assert len(world.ledger.jobs()) == 1, "an evaluation is no job"
+
+
+def test_samples_of_a_job_are_not_taken_when_the_data_was_written_after_it(searched: tuple[Evaluator, Job]) -> None:
+    world, job = searched
+    data = world.folder / "data.npz"
+    data.touch()
+    before = job.created.timestamp() - 60
+    os.utime(data, (before, before))
+    own = replace(job, spec=replace(job.spec, data=DataRef(path=str(data))))
+    asked = Asked(spec=own.spec, target=TARGET, models=("x",), tier=Tier.QUICK)
+    assert changed_since([own], asked) == ()
+    os.utime(data)
+    assert changed_since([own, own], asked) == (job.id,)
 
 
 def test_what_is_not_there_is_refused_before_anything_is_started(searched: tuple[Evaluator, Job]) -> None:

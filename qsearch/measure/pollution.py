@@ -10,6 +10,7 @@ raised from sums, with one margin, and can be three times as sensitive as reject
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -81,10 +82,12 @@ def judged(blocks: Sequence[Block], readings: Sequence[CanaryReading], limits: L
         cpus: how many CPUs the arms are pinned to.
     """
     usual, moved = _usual_clocks(blocks), _moved(readings, limits.reject.canary)
+    told = _usually_told(blocks)
     return tuple(
         replace(
             block,
             rejected=rejection(block.telemetry, limits, cpus)
+            or _untold(block, told, limits.reject)
             or _slower(block, usual, limits.reject.clock)
             or moved.get((block.session, block.round), ""),
         )
@@ -138,6 +141,23 @@ def _share(seen: float, signal: _Signal, elapsed_ms: float, cpus: int) -> float:
 
 def _above(seen: float, limit: float | None) -> bool:
     return limit is not None and seen > limit
+
+
+def _usually_told(blocks: Sequence[Block]) -> dict[str, frozenset[str]]:
+    """Arm → the signals that most of its blocks have."""
+    seen: dict[str, Counter[str]] = {}
+    for block in blocks:
+        seen.setdefault(block.arm, Counter()).update(block.telemetry.keys())
+    number = Counter(block.arm for block in blocks)
+    return {arm: frozenset(n for n, times in found.items() if 2 * times > number[arm]) for arm, found in seen.items()}
+
+
+def _untold(block: Block, told: Mapping[str, frozenset[str]], limits: Thresholds) -> str:
+    """A reading that failed once is no zero: nobody knows what happened beside this block."""
+    lost = told[block.arm] - block.telemetry.keys()
+    judged_by = (s.words for s in (*_SHARES, *_FACTS) if s.seen in lost and getattr(limits, s.threshold) is not None)
+    words = next(judged_by, "")
+    return f"{words} could not be read" if words else ""
 
 
 def _usual_clocks(blocks: Sequence[Block]) -> dict[tuple[str, int], float]:

@@ -13,7 +13,7 @@ from qsearch.contracts.views import BenchView
 from qsearch.report.answer import Answer, Line, Mark, Row, Table
 from qsearch.report.evaluation import operators_text
 from qsearch.report.numbers import NOTHING, count, duration, milliseconds, percent, rate, size
-from qsearch.report.remarks import equal_remark
+from qsearch.report.remarks import equal_remark, verdict_text
 from qsearch.report.speedups import latency_speedup, speedup_cells
 from qsearch.report.surroundings import disturbance_notes, surroundings_document
 from qsearch.report.trial import grouped, latency_document, sample_counts
@@ -172,7 +172,6 @@ def _line(view: BenchView, position: int) -> Line:
         p50 = NOTHING if reference is None else _time(reference, rates[0] if rates else None)
         said = ("reference", NOTHING, SEE_NOTE if weak else "")
         return Line(cells=(name, target, NOTHING, p50, NOTHING, *said), mark=Mark.WARNING if weak else Mark.NONE)
-    equal = equal_remark(latency)
     flags = (*latency.flags, *([SEE_NOTE] if weak else []))
     cells = (
         name,
@@ -180,13 +179,19 @@ def _line(view: BenchView, position: int) -> Line:
         latency_speedup(latency),
         _time(latency.median_ms, latency.throughput.arm if latency.throughput else None),
         _tails(latency, in_groups=grouped(view.result.sitting, str(position))),
-        f"{latency.verdict.value}{f' ({equal})' if equal else ''}, "
-        f"smallest visible difference {percent(latency.detectable)}",
+        _verdict(latency),
         f"{latency.pairs} in {count(latency.sessions, 'session')}, {_rejected(view, position)} blocks rejected",
         ", ".join(flags),
     )
     polluted = latency.verdict is Verdict.POLLUTED
     return Line(cells=cells, mark=Mark.DIM if polluted else Mark.WARNING if weak else Mark.NONE)
+
+
+def _verdict(latency: Latency) -> str:
+    if latency.verdict is Verdict.POLLUTED:
+        return latency.verdict.value
+    told = verdict_text(latency.verdict, latency.reference_ms)
+    return f"{told}, smallest visible difference {percent(latency.detectable)}"
 
 
 def _time(median_ms: float, seen: Interval | None) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from qsearch.contracts.codec import to_data
 from qsearch.contracts.measurement import Accuracy, Latency, Measurement, Sitting
 from qsearch.contracts.noise import Wander
+from qsearch.contracts.verdict import Verdict
 from qsearch.contracts.views import TrialView
 from qsearch.report.answer import Answer, Line, Row, Table, facts
 from qsearch.report.bests import choice_counts
@@ -120,7 +121,11 @@ def latency_text(latency: Latency) -> str:
         f"{latency.verdict.value} ({equal})" if equal else latency.verdict.value,
         count(latency.sessions, "session"),
         count(latency.pairs, "pair"),
-        f"smallest visible difference {percent(latency.detectable)}",
+        *(
+            [f"smallest visible difference {percent(latency.detectable)}"]
+            if latency.verdict is not Verdict.POLLUTED
+            else []
+        ),
         *([f"luck of {count(latency.luck.sessions, 'A/A session')}"] if latency.luck else []),
         *([_wander_text(latency.wander)] if latency.wander else []),
         *latency.flags,

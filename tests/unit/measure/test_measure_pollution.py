@@ -138,6 +138,21 @@ def test_without_a_canary_nothing_is_said_of_it() -> None:
     assert judged(sitting.blocks, (), sitting.limits, 1) == sitting.blocks
 
 
+def test_a_reading_that_failed_once_is_no_zero() -> None:
+    sitting = sit()
+    holes = tuple(
+        replace(b, telemetry={n: v for n, v in b.telemetry.items() if n != "steal_ms"} if b.order == 2 else b.telemetry)
+        for b in sitting.blocks
+    )
+    found = judged(holes, (), sitting.limits, 1)
+    assert [(b.session, b.order, b.rejected) for b in found if b.rejected] == [
+        (session, 2, "steal could not be read") for session in (0, 1)
+    ]
+    assert not any(b.rejected for b in judged(holes, (), Limits(reject=NEVER), 1))
+    absent = tuple(replace(b, telemetry={"elapsed_ms": 60.0}) for b in sitting.blocks)
+    assert not any(b.rejected for b in judged(absent, (), sitting.limits, 1)), "nowhere there: said in unavailable"
+
+
 def test_clocks_are_compared_with_the_same_arms_own() -> None:
     def wide(arm: str, session: int, number: int) -> tuple[float, Mapping[str, float]]:
         mhz = 2400.0 if arm == "C" else 3000.0

@@ -64,3 +64,17 @@ def test_thresholds_that_a_spec_changed_are_told_beside_every_sitting() -> None:
     (note,) = disturbance_notes(never, [records.latency(1.5)])
     assert "rejects above steal never" in note
     assert dict(surroundings_facts(never))["thresholds"] == "rejects above steal never"
+
+
+def test_rejections_are_told_by_signal_and_not_by_each_value() -> None:
+    reasons = [
+        "steal 9.0 % > 3 %",
+        "run-queue wait 50.5 % > 3 %",
+        "run-queue wait 59.4 % > 3 %",
+        "steal could not be read",
+    ]
+    blocks = tuple(
+        Block(arm="R", session=0, round=0, order=n, samples_ns=(1,), rejected=r) for n, r in enumerate(reasons)
+    )
+    said = dict(surroundings_facts(replace(QUIET, blocks=blocks)))["rejected for"]
+    assert said == "run-queue wait up to 59.4 % > 3 % (2×); steal 9.0 % > 3 % (1×); steal could not be read (1×)"

@@ -22,6 +22,7 @@ from qsearch.measure.samples import read_samples, reshape_feeds, write_samples
 from qsearch.quantize import QUANTIZER
 from qsearch.quantize.assemble import assemble
 from qsearch.quantize.prepare import prepare_model
+from qsearch.quantize.rounding import WeightRules
 from workers.calibrator import Calibrator, capabilities_for
 from workers.scoring import accuracy, score_split
 from workers.sitting import Predicted, predict
@@ -63,7 +64,7 @@ def prepare(order: PrepareOrder, scratch: Path, deadline_s: float) -> Prepared:
             runtime=calibrator,
             target=order.target,
             choices=order.choices,
-            weight_bits=7 if saturates(machine) and not exact else 8,
+            rules=WeightRules(bits=7 if saturates(machine) and not exact else 8),
         )
     prepared_s = time.monotonic() - started
     reference, predicted, scoring_s = _reference(order, out, model.inspection.layers, scratch, deadline_s)

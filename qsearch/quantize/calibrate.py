@@ -13,6 +13,7 @@ from qsearch.contracts.target import Target
 from qsearch.contracts.task import Feeds
 from qsearch.graph.sites import Site
 from qsearch.quantize.flow import Flow
+from qsearch.quantize.moments import Moment
 from qsearch.quantize.ranges import Histogram, Range
 from qsearch.quantize.tensors import TensorReader
 
@@ -26,14 +27,16 @@ def calibrate(
     runtime: Runtime,
     target: Target,
     reader: TensorReader,
+    moments: Sequence[Moment] = (),
 ) -> dict[str, Range]:
     """Tensor → range, for the inputs of `sites` and, where integer kernels write int8, their results.
 
     Each element of `calibration` is one batch of the model's inputs. Memory is bounded by the
-    activations of one batch and 128 KiB for each tensor.
+    activations of one batch, 128 KiB for each tensor, and the moments.
 
     Args:
         folder: with the normalised `model.onnx` and its tensors; a temporary model is written there.
+        moments: filled in the same run of the model.
 
     Raises:
         DataError: no samples, wrong inputs, or a tensor with NaN or infinity, by name.
@@ -42,11 +45,12 @@ def calibrate(
         raise DataError("int8-static needs calibration samples, found none", "Give at least a few samples.")
     model = onnx.load(str(folder / "model.onnx"), load_external_data=False)
     flow = Flow(model.graph)
-    names = tuple(dict.fromkeys(name for site in sites for name in flow.observed(site)))
+    ranged = tuple(dict.fromkeys(name for site in sites for name in flow.observed(site)))
+    names = tuple(dict.fromkeys((*ranged, *(moment.rows.tensor for moment in moments))))
     constants = {t.name for t in model.graph.initializer}
     inputs = {value.name for value in model.graph.input}
-    histograms = {name: Histogram(name) for name in names}
-    for name in names:
+    histograms = {name: Histogram(name) for name in ranged}
+    for name in ranged:
         if name in constants:
             histograms[name].update(reader.array(name))
     fetched = tuple(name for name in names if name not in constants | inputs)
@@ -55,9 +59,12 @@ def calibrate(
         loaded = runtime.load(augmented, target, outputs=fetched or (model.graph.output[0].name,))
         for feeds in calibration:
             found = loaded.run(feeds)
-            for name in names:
+            values = {name: feeds[name] if name in inputs else found[name] for name in names if name not in constants}
+            for name, histogram in histograms.items():
                 if name not in constants:
-                    histograms[name].update(feeds[name] if name in inputs else found[name])
+                    histogram.update(values[name])
+            for moment in moments:
+                moment.update(values[moment.rows.tensor])
     finally:
         augmented.unlink()
     return {name: histogram.best_range() for name, histogram in histograms.items()}

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from qsearch.contracts.choices import Choice
 from qsearch.contracts.codec import canonical, from_data
 from qsearch.contracts.errors import DataError
 from qsearch.contracts.layer import Layer
 from qsearch.graph.sites import Site
 from qsearch.quantize import QUANTIZER
 from qsearch.quantize.ranges import Range
+from qsearch.quantize.rounding import Rounding
 from qsearch.quantize.tensors import TensorEntry
 
 #: File names inside a prepared folder.
@@ -35,6 +37,8 @@ class Index:
     ranges: Mapping[str, Range]
     #: MatMul node → Add node behind it, where a runtime makes one Gemm of the two
     merged: Mapping[str, str]
+    #: layer id → choice → how its weights were rounded; choices without a word are rounded to nearest
+    roundings: Mapping[str, Mapping[Choice, Rounding]]
 
 
 def write_index(index: Index, folder: Path) -> None:

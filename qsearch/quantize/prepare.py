@@ -30,9 +30,14 @@ from qsearch.quantize.calibrate import calibrate
 from qsearch.quantize.floats import merged_addends, write_floats
 from qsearch.quantize.index import INDEX, MODEL, Index, write_index
 from qsearch.quantize.int8_weights import scale_floor
+from qsearch.quantize.moments import Moment
+from qsearch.quantize.observing import plan
 from qsearch.quantize.ranges import Range
+from qsearch.quantize.rounding import RULES, Rounder, Rounding, WeightRules, grids_of, summary
 from qsearch.quantize.tensors import TENSORS, TensorReader, TensorWriter
 from qsearch.quantize.weights import quantize_weight, stored_name
+
+_NO_SAMPLES = "no calibration samples: all weights are rounded to nearest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,7 @@ def prepare_model(
     runtime: Runtime,
     target: Target,
     choices: Sequence[Choice],
-    weight_bits: int = 8,
+    rules: WeightRules = RULES,
 ) -> PreparedModel:
     """Write `model.onnx`, `tensors.bin` and `index.json` into `out`, which is made.
 
@@ -68,7 +73,7 @@ def prepare_model(
         runtime: runs the float model and says what its kernels can do.
         target: where the float model is run.
         choices: what the spec allows.
-        weight_bits: 8, or 7 for x86 CPUs without VNNI, whose u8×s8 sums saturate in 16 bits.
+        rules: how weights are rounded. Without calibration each goes to its nearest code.
 
     Raises:
         ModelError: not a model, nothing to quantize, or weights with NaN or infinity.
@@ -76,8 +81,8 @@ def prepare_model(
         Unsupported: a choice, an opset or a number of bits that cannot be honoured, or a model that
             QSearch has quantized already.
     """
-    if weight_bits not in {7, 8}:
-        raise Unsupported(f"weight_bits is {weight_bits}; int8 weights have 8 bits, or 7 where products saturate")
+    if rules.bits not in {7, 8}:
+        raise Unsupported(f"weight_bits is {rules.bits}; int8 weights have 8 bits, or 7 where products saturate")
     seconds: dict[str, float] = {}
     out.mkdir(parents=True, exist_ok=True)
     with _timed(seconds, "normalise"):
@@ -99,18 +104,32 @@ def prepare_model(
         with _timed(seconds, "calibrate"):
             reader = TensorReader(out / TENSORS, writer.entries)
             static = [s for layer in layers if Choice.INT8_STATIC in layer.choices for s in sites[layer.id]]
-            ranges = calibrate(out, static, calibration, runtime, target, reader) if static else {}
-        with _timed(seconds, "quantize"):
-            for layer in layers:
-                _quantize(layer, sites[layer.id], graph, ranges, weight_bits, writer)
+            groups, unobserved = plan(out, layers, sites)
+        ranges: dict[str, Range] = {}
+        roundings: dict[str, dict[Choice, Rounding]] = {}
+        for i, group in enumerate(groups):
+            moments = group.moments(len(calibration)) if rules.compensate and calibration else {}
+            with _timed(seconds, "calibrate"):
+                ranged = static if i == 0 else []
+                several = _distinct(moments)
+                if ranged or several:
+                    ranges.update(calibrate(out, ranged, calibration, runtime, target, reader, several))
+            with _timed(seconds, "quantize"):
+                rounder = Rounder(moments)
+                for layer in group.layers:
+                    found = _quantize(layer, sites[layer.id], graph, ranges, rules.bits, writer, rounder)
+                    roundings.update({layer.id: found} if found else {})
+    if rules.compensate:
+        notes = (*notes, *(unobserved if calibration else (_NO_SAMPLES,)), *summary(roundings))
     index = Index(
         quantizer=QUANTIZER,
-        weight_bits=weight_bits,
+        weight_bits=rules.bits,
         layers=layers,
         sites=sites,
         tensors=writer.entries,
         ranges=ranges,
         merged=merged_addends(graph, out, static, shapes),
+        roundings=roundings,
     )
     write_index(index, out)
     return PreparedModel(inspection=inspection, digest=_digest(out), notes=notes, seconds=seconds)
@@ -166,17 +185,27 @@ def _quantize(
     ranges: Mapping[str, Range],
     bits: int,
     writer: TensorWriter,
-) -> None:
+    rounder: Rounder,
+) -> dict[Choice, Rounding]:
     """Append the arrays of every choice of one layer; choices that share an array share its bytes."""
     weight = _values(model, sites[0].weight)
     if not np.isfinite(weight).all():
         raise ModelError(f"the weight {sites[0].weight!r} of layer {layer.id!r} holds NaN or infinity", "Export again.")
     floor = _floor(sites, model, ranges) if Choice.INT8_STATIC in layer.choices else None
+    grids = grids_of(sites[0], weight, bits, floor)
+    better = rounder.round(layer.id, sites[0], weight, layer.choices, grids)
     for choice in layer.choices:
-        for part, array in quantize_weight(choice, sites[0], weight, bits, floor).items():
+        parts = better[choice][1] if choice in better else {}
+        for part, array in (parts or quantize_weight(choice, sites[0], weight, bits, floor)).items():
             name = stored_name(sites[0], part)
             if name not in writer.entries:
                 writer.add(name, array)
+    return {choice: rounding for choice, (rounding, _) in better.items()}
+
+
+def _distinct(moments: Mapping[str, Sequence[Moment]]) -> tuple[Moment, ...]:
+    """Each once, although layers with one input share them."""
+    return tuple({id(m): m for several in moments.values() for m in several}.values())
 
 
 def _floor(sites: Sequence[Site], model: ir.Model, ranges: Mapping[str, Range]) -> NDArray[np.float32] | None:

@@ -46,11 +46,23 @@ def quantize_weight(
     if choice is Choice.TERNARY:
         return _ternary(site, weight)
     matrix, axis = (as_matrix(site, weight), 1) if site.role is Role.MATRIX else (weight, 0)
-    codes, scale = quantize_int8(matrix, axis, bits, floor)
+    return int8_parts(choice, *quantize_int8(matrix, axis, bits, floor))
+
+
+def int8_parts(choice: Choice, codes: NDArray[np.int8], scale: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """Part → array for int8 codes, [K, N] or as a Conv's weight, and scales [out]."""
     parts: dict[str, NDArray[Any]] = {"int8": codes, "scale": scale}
     if choice is Choice.INT8_STATIC:
         parts["zero"] = np.zeros(len(scale), dtype=np.int8)
     return parts
+
+
+def ternary_parts(site: Site, codes: NDArray[np.int8], scales: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """Part → array for ternary codes: [K, N] with scales [blocks, N], or as a Conv's weight with scales [out]."""
+    if site.role is Role.MATRIX:
+        return _packed_blocks(np.ascontiguousarray(codes.T), np.ascontiguousarray(scales.T))
+    shape = (len(codes), *[1] * (codes.ndim - 1))
+    return {"packed": pack((codes.reshape(-1) + 1).astype(np.uint8)), "scales": scales.reshape(shape)}
 
 
 def as_matrix(site: Site, weight: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -91,5 +103,14 @@ def _blocks(matrix: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
     padded = np.zeros((columns, count * block), dtype=np.float32)
     padded[:, :inner] = matrix.T
     codes, scales = quantize_ternary(padded.reshape(columns * count, block))
-    packed = pack((codes + 2).astype(np.uint8)).reshape(columns, count, block // 4)
-    return {"blocks": packed, "scales": scales.reshape(columns, count)}
+    return _packed_blocks(codes.reshape(columns, -1), scales.reshape(columns, count))
+
+
+def _packed_blocks(codes: NDArray[np.int8], scales: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """From codes [N, K], K padded with zeros or not, and scales [N, blocks]."""
+    columns, count = scales.shape
+    block = ternary_block(codes.shape[1])
+    padded = np.zeros((columns, count * block), dtype=np.int8)
+    padded[:, : codes.shape[1]] = codes
+    packed = pack((padded + 2).astype(np.uint8)).reshape(columns, count, block // 4)
+    return {"blocks": packed, "scales": scales}

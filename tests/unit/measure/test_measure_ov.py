@@ -27,6 +27,7 @@ from qsearch.measure.ov_signal_stack import signal_stack_kept
 from qsearch.measure.runtimes import settings_of
 from qsearch.quantize.assemble import assemble
 from qsearch.quantize.prepare import prepare_model
+from qsearch.quantize.rounding import WeightRules
 
 TARGET = Target(name="here", runtime="openvino")
 TWO = Target(name="two", runtime="openvino", threads=2)
@@ -108,7 +109,7 @@ def _built(folder: Path, name: str, choice: Choice, *, promised: bool = True) ->
         runtime=OpenVino() if promised else OnnxRuntime(),
         target=TARGET if promised else Target(name="t"),
         choices=[choice],
-        weight_bits=7 if saturates(this_machine()) else 8,
+        rules=WeightRules(bits=7 if saturates(this_machine()) else 8),
     )
     (layer,) = prepared.inspection.layers
     assert choice in layer.choices

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from qsearch.contracts.candidate import Candidate
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import AVAILABLE, QUANTIZER, Choice
 from qsearch.contracts.errors import DataError, Unsupported
 from qsearch.quantize.assemble import assemble, write_model
 from qsearch.quantize.index import read_index
@@ -139,7 +139,7 @@ def test_a_folder_that_is_not_prepared_is_refused(folder: Path) -> None:
         assemble(folder, uniform(folder, Choice.FP32), folder / "a")
     index = folder / "prepared" / "index.json"
     candidate = uniform(folder, Choice.FP32)
-    index.write_text(index.read_text().replace("qsearch-quantize/1", "qsearch-quantize/0"))
+    index.write_text(index.read_text().replace(QUANTIZER, "qsearch-quantize/0"))
     with pytest.raises(DataError, match="qsearch-quantize/0"):
         assemble(folder / "prepared", candidate, folder / "a")
     index.write_text("{")

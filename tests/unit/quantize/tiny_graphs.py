@@ -19,6 +19,7 @@ from qsearch.contracts.target import Target
 from qsearch.quantize.assemble import assemble, write_model
 from qsearch.quantize.index import read_index
 from qsearch.quantize.prepare import PreparedModel, prepare_model
+from qsearch.quantize.rounding import WeightRules
 
 TARGET = Target(name="here")
 CAPABILITIES = {"MatMul": AVAILABLE, "Gemm": AVAILABLE, "Conv": AVAILABLE, "Gather": (Choice.FP32, Choice.TERNARY)}
@@ -108,8 +109,9 @@ def prepare(
     choices: Sequence[Choice] = AVAILABLE,
     weight_bits: int = 8,
     target: Target = TARGET,
+    compensate: bool = False,
 ) -> PreparedModel:
-    """Prepare into `folder / "prepared"`."""
+    """Prepare into `folder / "prepared"`; with weights rounded to nearest, as the schemes' definitions have them."""
     path = source if isinstance(source, Path) else save(source, folder)
     return prepare_model(
         path,
@@ -118,7 +120,7 @@ def prepare(
         runtime=RealRuntime(),
         target=target,
         choices=choices,
-        weight_bits=weight_bits,
+        rules=WeightRules(bits=weight_bits, compensate=compensate),
     )
 
 

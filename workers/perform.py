@@ -25,6 +25,10 @@ def _deed(kind: WorkKind) -> Any:
         from workers.probing import probe
 
         return probe
+    if kind is WorkKind.EXPORT:
+        from workers.torch_exporting import export
+
+        return export
     if kind is WorkKind.MATERIALIZE:
         from workers.materializing import materialize
 

@@ -40,7 +40,7 @@ class UserCode:
         """
         if self._child is None or not self._child.alive:
             self._child = TalkingChild("workers.user_code", cwd=str(request.get("folder") or "."))
-        what = f"the task's code {request.get('score') or request.get('task') or ''}".strip()
+        what = f"the task's code {request.get('score') or request.get('task') or request.get('factory') or ''}".strip()
         answer = self._child.ask(request, deadline_s, what)
         if "error" in answer:
             self._child.close()

@@ -3,6 +3,7 @@
 `python -m workers.user_code` answers one JSON line per JSON line. Requests:
 
     {"do": "materialize", "task": "module:function", "folder": DIR, "batches": [1], "out": DIR}
+    {"do": "export", "factory": "module:function", "folder": DIR, "out": DIR, "beside": DIR}
     {"do": "score", "score": "module:function", "folder": DIR, "samples": NPZ, "outputs": NPZ, "out": NPZ}
 
 NOTE: user code is arbitrary code. It gets a process of its own, in the job's folder, with no open
@@ -26,6 +27,7 @@ import numpy as np
 
 from qsearch.contracts.errors import QSearchError, TaskError
 from qsearch.contracts.task import Array, Scores, Task
+from qsearch.contracts.torch_model import TorchModel
 from qsearch.measure.samples import read_samples
 from workers.sitting import read_outputs
 from workers.splits import write_splits
@@ -97,7 +99,27 @@ def score(request: dict[str, Any]) -> dict[str, Any]:
     return {"n": len(outcomes), "aggregate": scores.aggregate}
 
 
-_DEEDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"materialize": materialize, "score": score}
+def export(request: dict[str, Any]) -> dict[str, Any]:
+    """Call the torch factory, export its module, and leave the example and torch's own outputs for comparison."""
+    from qsearch.quantize.torch_export import export_torch
+
+    model = _named(request["factory"], request["folder"])()
+    if not isinstance(model, TorchModel):
+        raise TaskError(
+            f"{request['factory']} returned {type(model).__name__}; expected qsearch.contracts.torch_model.TorchModel"
+        )
+    out, beside = Path(request["out"]), Path(request["beside"])
+    found = export_torch(model, out)
+    np.savez(beside / "feeds.npz", allow_pickle=False, **model.inputs)
+    np.savez(beside / "expected.npz", allow_pickle=False, **found.expected)
+    return {"torch": found.version, "tied": dict(found.parameters)}
+
+
+_DEEDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "materialize": materialize,
+    "export": export,
+    "score": score,
+}
 
 
 def _numbers(values: Any, function: str, what: str) -> Array:

@@ -38,7 +38,12 @@ FORMAT = 1
 #: how the file begins, its keys being sorted
 _HEAD = b'{"qsearch":'
 #: what a kind of work leaves in its scratch folder
-_LEAVES = {WorkKind.MATERIALIZE: "splits", WorkKind.PREPARE: "prepared", WorkKind.VERIFY: "export"}
+_LEAVES = {
+    WorkKind.EXPORT: "exported",
+    WorkKind.MATERIALIZE: "splits",
+    WorkKind.PREPARE: "prepared",
+    WorkKind.VERIFY: "export",
+}
 #: folders of one machine; the digests beside them in the order say what is in them
 _FOLDERS = frozenset({"prepared", "splits", "folder"})
 #: what an order carries that does not change what is asked

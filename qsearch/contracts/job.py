@@ -15,13 +15,19 @@ from qsearch.contracts.target import Target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:
-    """Where the model is: a path, or a file inside an installed package. Exactly one is set."""
+    """Where the model is: a path, a file inside an installed package, or a torch module. Exactly one is set.
+
+    NOTE: a torch model is exported before its job is made; then `path` is set beside `torch`, and is the
+    model of everything that follows: a job that is resumed goes on with the file it began with.
+    """
 
     #: absolute path of an .onnx file
     path: str = ""
     #: name of an installed distribution (not imported), with `file` relative to its files' root
     package: str = ""
     file: str = ""
+    #: module:function of the user's, which returns a `TorchModel`
+    torch: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@
 |---------------|------------------|-----------------|--------------------------------------------------|
 | `probe`       | ProbeOrder       | Probed          | none                                             |
 | `inspect`     | InspectOrder     | Inspection      | none                                             |
+| `export-torch`| ExportOrder      | Exported        | `exported/` model.onnx, its data where large     |
 | `materialize` | MaterializeOrder | Materialized    | `splits/` one .npz per split and batch size      |
 | `prepare`     | PrepareOrder     | Prepared        | `prepared/` model.onnx, tensors.bin, index.json, |
 |               |                  |                 | latency.npz, reference.npz                       |
@@ -36,12 +37,14 @@ from qsearch.contracts.measurement import Accuracy, Latency, Measurement, Sittin
 from qsearch.contracts.noise import SessionLuck
 from qsearch.contracts.racing import Racing
 from qsearch.contracts.target import Target
+from qsearch.contracts.torch_work import Exported, ExportOrder
 
 
 class WorkKind(StrEnum):
     """What a pool can be asked to do."""
 
     INSPECT = "inspect"
+    EXPORT = "export-torch"
     MATERIALIZE = "materialize"
     PREPARE = "prepare"
     TRIAL = "trial"
@@ -323,6 +326,7 @@ class EvalResult:
 Order = (
     ProbeOrder
     | InspectOrder
+    | ExportOrder
     | MaterializeOrder
     | PrepareOrder
     | TrialOrder
@@ -332,8 +336,9 @@ Order = (
     | EvalOrder
 )
 WorkResult = (
-    Probed | Inspection | Materialized | Prepared | Measurement | FinalResult | Verification | BenchResult | EvalResult
-)
+    Probed | Inspection | Exported | Materialized | Prepared
+    | Measurement | FinalResult | Verification | BenchResult | EvalResult
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,6 +382,7 @@ class Outcome:
 WORK_TYPES: dict[WorkKind, tuple[type, type]] = {
     WorkKind.PROBE: (ProbeOrder, Probed),
     WorkKind.INSPECT: (InspectOrder, Inspection),
+    WorkKind.EXPORT: (ExportOrder, Exported),
     WorkKind.MATERIALIZE: (MaterializeOrder, Materialized),
     WorkKind.PREPARE: (PrepareOrder, Prepared),
     WorkKind.TRIAL: (TrialOrder, Measurement),

@@ -77,7 +77,7 @@ def status_answer(status: JobStatus) -> Answer:
 
 def model_text(model: ModelRef) -> str:
     """Where a model is, in one string."""
-    return model.path or f"{model.package}:{model.file}"
+    return f"torch {model.torch}" if model.torch else model.path or f"{model.package}:{model.file}"
 
 
 def _progress_row(progress: Progress) -> Row:

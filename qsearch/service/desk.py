@@ -87,22 +87,25 @@ class LocalDesk:
     def plan(self, spec: Path, overrides: Overrides) -> Plan:
         """See `Desk.plan`."""
         from qsearch.service.planning import plan
+        from qsearch.service.torch_models import with_file
         from qsearch.spec.loading import load_spec
 
         found, _ = load_spec(spec, overrides)
         with self._place(overrides.pool) as place:
-            return plan(place, found)
+            return plan(place, with_file(place.workshop(), found, place.artifacts))
 
     def run(self, spec: Path, overrides: Overrides, watch: Watch) -> JobStatus:
         """See `Desk.run`."""
         from qsearch.service.placing import must_serve_all
         from qsearch.service.preparing import inspect_model
+        from qsearch.service.torch_models import with_file
         from qsearch.spec.loading import load_spec
 
         found, source = load_spec(spec, overrides)
         # the pool first: one that is mistyped or does not answer must not leave a job behind
         with self._place(overrides.pool, overrides.record) as place:
             must_serve_all(place.workshop(), place.pool.capacity(), found.targets)
+            found = with_file(place.workshop(), found, place.artifacts)
             inspect_model(place.workshop(), "run", found)
             return self._drive(place, self._ledger.create_job(found, source, self._owner), watch)
 
@@ -120,12 +123,16 @@ class LocalDesk:
     def submit(self, spec: Path, overrides: Overrides, watch: Watch, *, patience_s: float) -> Submission:
         """See `Desk.submit`."""
         from qsearch.service.submitting import Submitter
+        from qsearch.service.torch_models import with_file
         from qsearch.spec.loading import load_spec
 
         found, source = load_spec(spec, overrides)
         if not self._settings.value("ray_address"):
             # of a cluster only its driver can tell what is there
             _check_targets(found)
+        if found.model.torch:
+            with self._place("local") as place:
+                found = with_file(place.workshop(), found, place.artifacts)
         _check_model(found)
         return Submitter(self._settings, self._ledger).submit(found, source, self._owner, watch, patience_s)
 
@@ -370,12 +377,14 @@ def _check_model(spec: JobSpec) -> None:
     """Look at a spec's model on this machine, without a database. Raises InputError, see `inspect_model`."""
     from qsearch.cluster.pools import open_pool
     from qsearch.service.preparing import inspect_model
+    from qsearch.service.torch_models import with_file
     from qsearch.service.workshop import Workshop
 
     with tempfile.TemporaryDirectory(prefix="qsearch-look-") as made:
         scratch = Path(made)
         with closing(open_pool("local", scratch=scratch, ray_address="")) as pool:
-            inspect_model(Workshop(pool, scratch), "look", spec)
+            workshop = Workshop(pool, scratch)
+            inspect_model(workshop, "look", with_file(workshop, spec))
 
 
 def _user() -> str:

@@ -43,6 +43,8 @@ def model_reference(model: dict[str, Any], folder: Path) -> ModelRef:
     if model.get("package"):
         file, _ = find_in_package(model["package"], model["file"])
         return ModelRef(package=model["package"], file=file)
+    if model.get("torch"):
+        return ModelRef(torch=model["torch"])
     reference = ModelRef(path=absolute(model["path"], folder))
     resolve_model(reference)
     return reference
@@ -70,13 +72,16 @@ def _model_is_there(tree: Tree, folder: Path) -> Iterator[Problem]:
     if not isinstance(model, dict) or any(value is not None and not isinstance(value, str) for value in model.values()):
         return
     path, package, file = (model.get(key) or "" for key in ("path", "package", "file"))
-    if path and (package or file):
+    torch = model.get("torch") or ""
+    if torch and (path or package or file):
+        yield tree.problem(("model",), "expected torch alone, found path or package beside it", of_key=True)
+    elif path and (package or file):
         yield tree.problem(("model",), "expected path, or package and file, found both", of_key=True)
     elif bool(package) != bool(file):
         has, lacks = ("package", "file") if package else ("file", "package")
         yield tree.problem(("model", has), f"expected {lacks} beside {has}", of_key=True)
-    elif not path and not package and "torch" not in model:
-        yield tree.problem(("model",), "expected path, or package and file, found neither", of_key=True)
+    elif not path and not package and not torch:
+        yield tree.problem(("model",), "expected path, package and file, or torch, found none", of_key=True)
     elif path or package:
         try:
             model_reference(model, folder)

@@ -87,10 +87,6 @@ _WANTED = {
     "model_attributes_type": "a mapping",
     "literal_error": "a mapping of axis names to sizes, or data",
 }
-#: keys that the design knows and this version cannot honour
-_PLANNED: dict[Steps, str] = {
-    ("model", "torch"): "torch models are not available in this version; export to ONNX, then give path",
-}
 _BOUNDS = {
     "greater_than_equal": ("≥", "ge"),
     "less_than_equal": ("≤", "le"),
@@ -101,8 +97,6 @@ _BOUNDS = {
 def _unknown_key(kind: type[Document], steps: Steps) -> str:
     """Where the key belongs; else the nearest key at this place; else all keys of this place."""
     key = str(steps[-1])
-    if steps in _PLANNED:
-        return _PLANNED[steps]
     here = _document_at(kind, steps[:-1])
     elsewhere = [dotted(place) for place in _places(kind) if place[-1] == key and "targets" not in place]
     if elsewhere:

@@ -81,10 +81,12 @@ def choices_objection(choices: Sequence[Choice]) -> str:
 
 
 class ModelDocument(Document):
-    """Where the model is: `path`, or `package` and `file`."""
+    """Where the model is: `path`, `package` and `file`, or `torch`."""
 
     model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["path"]}, {"required": ["package", "file"]}]},
+        json_schema_extra={
+            "oneOf": [{"required": ["path"]}, {"required": ["package", "file"]}, {"required": ["torch"]}]
+        },
     )
 
     path: Text | None = None
@@ -93,6 +95,9 @@ class ModelDocument(Document):
     """Name of an installed Python package that carries the model; it is not imported."""
     file: Text | None = None
     """The .onnx file within the package; the end of its path suffices where it is the only one."""
+
+    torch: Function | None = None
+    """`module:function` beside the spec or installed, which returns a `TorchModel`; it is exported to ONNX."""
 
     @model_validator(mode="before")
     @classmethod

@@ -21,6 +21,11 @@ def resolve_model(reference: ModelRef) -> Path:
     if reference.package:
         _, path = find_in_package(reference.package, reference.file)
         return path
+    if reference.torch and not reference.path:
+        raise ModelError(
+            f"the torch model {reference.torch} has not been exported yet",
+            "Searches export it (run, submit, plan, validate); elsewhere give an .onnx file.",
+        )
     path = Path(os.path.abspath(os.path.expanduser(reference.path)))
     if path.is_dir():
         raise ModelError(f"expected an .onnx file, found a folder: {path}")

@@ -79,6 +79,8 @@ model:
   # Instead of path, a file inside an installed package (it is not imported):
   # package: some-package
   # file: model.onnx
+  # Or a torch module: your own function beside the spec, which returns a TorchModel:
+  # torch: module:function
 """
 
 

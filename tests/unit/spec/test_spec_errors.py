@@ -204,7 +204,7 @@ def test_says_what_is_wrong_and_where(folder: Path, added: str, line: str) -> No
 WHOLE = [
     ("task: my_task:task\n", "s.yaml:1:1 model: this key is required"),
     ("model: m.onnx\ntask: a:b\n", "s.yaml:1:8 model: expected a mapping; write {path: m.onnx}"),
-    ("model: {}\ntask: a:b\n", "s.yaml:1:1 model: expected path, or package and file, found neither"),
+    ("model: {}\ntask: a:b\n", "s.yaml:1:1 model: expected path, package and file, or torch, found none"),
     (
         "model: {path: m.onnx, package: p, file: f}\ntask: a:b\n",
         "s.yaml:1:1 model: expected path, or package and file, found both",
@@ -212,8 +212,8 @@ WHOLE = [
     ("model: {package: p}\ntask: a:b\n", "s.yaml:1:9 model.package: expected file beside package"),
     ("model: {file: f}\ntask: a:b\n", "s.yaml:1:9 model.file: expected package beside file"),
     (
-        'model: {torch: "net:make"}\ntask: a:b\n',
-        "s.yaml:1:9 model.torch: torch models are not available in this version; export to ONNX, then give path",
+        'model: {torch: "net:make", path: m.onnx}\ntask: a:b\n',
+        "s.yaml:1:1 model: expected torch alone, found path or package beside it",
     ),
     (
         "model: {package: no-such-package, file: m.onnx}\ntask: a:b\n",

@@ -131,7 +131,7 @@ def test_every_commented_key_is_valid_when_its_comment_is_removed(tmp_path: Path
     out = write_spec(tmp_path / "j.yaml", model=model, data=None, metric="", inspection=INSPECTION)
     text = re.sub(r"^( *)# ((?:  )?[a-z]+: )", r"\1\2", out.read_text(), flags=re.MULTILINE)
     text = re.sub(r"^# data:", "data:", text, flags=re.MULTILINE)
-    text = re.sub(r"^( *)((package|file|task|yaml-language-server):)", r"\1# \2", text, flags=re.MULTILINE)
+    text = re.sub(r"^( *)((package|file|torch|task|yaml-language-server):)", r"\1# \2", text, flags=re.MULTILINE)
     out.write_text(text)
     spec, _ = load_spec(out)
     assert spec.constraints.latency_ms == 5

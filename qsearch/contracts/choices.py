@@ -29,4 +29,4 @@ AVAILABLE: tuple[Choice, ...] = (Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DY
 
 #: Name and version of the rules that turn weights and ranges into tensors. Raised whenever equal
 #: inputs would give other tensors, so that prepared models of an older version are never reused.
-QUANTIZER = "qsearch-quantize/2"
+QUANTIZER = "qsearch-quantize/3"

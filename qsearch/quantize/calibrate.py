@@ -13,8 +13,9 @@ from qsearch.contracts.target import Target
 from qsearch.contracts.task import Feeds
 from qsearch.graph.sites import Site
 from qsearch.quantize.flow import Flow
+from qsearch.quantize.intervals import Interval, intervals
 from qsearch.quantize.moments import Moment
-from qsearch.quantize.ranges import Histogram, Range
+from qsearch.quantize.ranges import Histogram
 from qsearch.quantize.tensors import TensorReader
 
 _AUGMENTED = "calibrate.onnx"
@@ -28,8 +29,8 @@ def calibrate(
     target: Target,
     reader: TensorReader,
     moments: Sequence[Moment] = (),
-) -> dict[str, Range]:
-    """Tensor → range, for the inputs of `sites` and, where integer kernels write int8, their results.
+) -> dict[str, tuple[Interval, ...]]:
+    """Tensor → candidates of its range, for the inputs of `sites` and, where integer kernels write int8, their results.
 
     Each element of `calibration` is one batch of the model's inputs. Memory is bounded by the
     activations of one batch, 128 KiB for each tensor, and the moments.
@@ -67,7 +68,7 @@ def calibrate(
                 moment.update(values[moment.rows.tensor])
     finally:
         augmented.unlink()
-    return {name: histogram.best_range() for name, histogram in histograms.items()}
+    return {name: intervals(histogram) for name, histogram in histograms.items()}
 
 
 def _augment(model: onnx.ModelProto, names: Sequence[str], folder: Path) -> Path:

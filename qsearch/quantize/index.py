@@ -13,6 +13,7 @@ from qsearch.contracts.errors import DataError
 from qsearch.contracts.layer import Layer
 from qsearch.graph.sites import Site
 from qsearch.quantize import QUANTIZER
+from qsearch.quantize.intervals import Interval
 from qsearch.quantize.ranges import Range
 from qsearch.quantize.rounding import Rounding
 from qsearch.quantize.tensors import TensorEntry
@@ -35,6 +36,8 @@ class Index:
     tensors: Mapping[str, TensorEntry]
     #: activation → calibrated range
     ranges: Mapping[str, Range]
+    #: activation → what its range was chosen from
+    intervals: Mapping[str, tuple[Interval, ...]]
     #: MatMul node → Add node behind it, where a runtime makes one Gemm of the two
     merged: Mapping[str, str]
     #: layer id → choice → how its weights were rounded; choices without a word are rounded to nearest

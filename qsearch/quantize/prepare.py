@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,11 @@ from qsearch.graph.sites import Site
 from qsearch.graph.storage import vector_bias
 from qsearch.quantize import QUANTIZER
 from qsearch.quantize.calibrate import calibrate
+from qsearch.quantize.choosing import judged
 from qsearch.quantize.floats import merged_addends, write_floats
 from qsearch.quantize.index import INDEX, MODEL, Index, write_index
 from qsearch.quantize.int8_weights import scale_floor
+from qsearch.quantize.intervals import Interval, best
 from qsearch.quantize.moments import Moment
 from qsearch.quantize.observing import plan
 from qsearch.quantize.ranges import Range
@@ -105,6 +108,7 @@ def prepare_model(
             reader = TensorReader(out / TENSORS, writer.entries)
             static = [s for layer in layers if Choice.INT8_STATIC in layer.choices for s in sites[layer.id]]
             groups, unobserved = plan(out, layers, sites)
+        candidates: dict[str, tuple[Interval, ...]] = {}
         ranges: dict[str, Range] = {}
         roundings: dict[str, dict[Choice, Rounding]] = {}
         for i, group in enumerate(groups):
@@ -113,12 +117,19 @@ def prepare_model(
                 ranged = static if i == 0 else []
                 several = _distinct(moments)
                 if ranged or several:
-                    ranges.update(calibrate(out, ranged, calibration, runtime, target, reader, several))
+                    candidates.update(calibrate(out, ranged, calibration, runtime, target, reader, several))
+                candidates.update(judged(candidates, group.layers, sites, moments, partial(_values, graph)))
+                read = {site.activation for layer in group.layers for site in sites[layer.id]}
+                # a later group may read what this one does: its weights are rounded with the range chosen here
+                ranges.update(
+                    {name: best(candidates[name]) for name in sorted(read & candidates.keys() - ranges.keys())}
+                )
             with _timed(seconds, "quantize"):
                 rounder = Rounder(moments)
                 for layer in group.layers:
                     found = _quantize(layer, sites[layer.id], graph, ranges, rules.bits, writer, rounder)
                     roundings.update({layer.id: found} if found else {})
+    ranges.update({name: best(candidates[name]) for name in sorted(candidates.keys() - ranges.keys())})
     if rules.compensate:
         notes = (*notes, *(unobserved if calibration else (_NO_SAMPLES,)), *summary(roundings))
     index = Index(
@@ -128,6 +139,7 @@ def prepare_model(
         sites=sites,
         tensors=writer.entries,
         ranges=ranges,
+        intervals=candidates,
         merged=merged_addends(graph, out, static, shapes),
         roundings=roundings,
     )

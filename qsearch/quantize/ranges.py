@@ -1,4 +1,4 @@
-"""Ranges of activations: collected in one pass, judged by what they would cost."""
+"""Ranges of activations, and what is collected of a tensor in one pass."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from qsearch.contracts.errors import DataError
 _BINS = 16384
 #: Elements of one tensor and batch that enter the histogram; larger ones are strided.
 _SAMPLE = 1 << 18
-#: Shares of the values, in percent, that a percentile range keeps.
-_PERCENTILES = (99.999, 99.99)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +22,7 @@ class Range:
 
     low: float
     high: float
-    #: minmax or percentile-99.999, percentile-99.99
+    #: how it was found, see `intervals`
     method: str
 
     def parameters(self) -> tuple[np.float32, np.uint8]:
@@ -76,20 +74,33 @@ class Histogram:
             bins = np.floor(sample.astype(np.float64) * (_BINS / 2 / self._limit)).astype(np.int64) + _BINS // 2
             self._counts += np.bincount(np.clip(bins, 0, _BINS - 1), minlength=_BINS)
 
-    def best_range(self) -> Range:
-        """The candidate range with the smallest expected squared quantization error.
+    @property
+    def low(self) -> float:
+        """The smallest value; infinite while there is none."""
+        return self._low
 
-        NOTE: min-max keeps outliers and makes every step coarse; a percentile clips them. Which is
-        right differs by tensor, so each tensor gets the one whose error, summed over the histogram
-        with uint8 codes, is smaller; min-max wins ties.
-        """
-        if self._low > self._high:
-            return Range(low=0.0, high=0.0, method="minmax")
-        low, high = min(self._low, 0.0), max(self._high, 0.0)
-        candidates = [Range(low=low, high=high, method="minmax")]
-        if self._counts.any():
-            candidates += [self._percentile(share, low, high) for share in _PERCENTILES]
-        return min(candidates, key=self._error)
+    @property
+    def high(self) -> float:
+        """The largest value; minus infinite while there is none."""
+        return self._high
+
+    def seen(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The centres of bins that hold values, ascending, and how many each holds."""
+        filled = np.flatnonzero(self._counts)
+        edges = self._edges()
+        centres = np.clip((edges[:-1] + edges[1:])[filled] / 2, self._low, self._high)
+        return centres, self._counts[filled]
+
+    def quantiles(self, tail: float) -> tuple[float, float]:
+        """Between which numbers all values lie but this share on either side. There are values."""
+        cumulated = np.cumsum(self._counts) / self._counts.sum()
+        edges = self._edges()
+        below = int(np.searchsorted(cumulated, tail, side="right"))
+        above = int(np.searchsorted(cumulated, 1.0 - tail, side="left"))
+        return float(edges[below]), float(edges[min(above + 1, _BINS)])
+
+    def _edges(self) -> NDArray[np.float64]:
+        return np.linspace(-self._limit, self._limit, _BINS + 1)
 
     def _grow(self, magnitude: float) -> None:
         if magnitude <= self._limit:
@@ -102,20 +113,3 @@ class Histogram:
             bins = (np.arange(_BINS) - _BINS // 2) // factor + _BINS // 2
             self._counts = np.bincount(bins, weights=self._counts, minlength=_BINS).astype(np.int64)
         self._limit = limit
-
-    def _percentile(self, share: float, low: float, high: float) -> Range:
-        cumulated = np.cumsum(self._counts) / self._counts.sum()
-        tail = (1.0 - share / 100.0) / 2.0
-        edges = np.linspace(-self._limit, self._limit, _BINS + 1)
-        below = int(np.searchsorted(cumulated, tail, side="right"))
-        above = int(np.searchsorted(cumulated, 1.0 - tail, side="left"))
-        clipped_low = min(max(float(edges[below]), low), 0.0)
-        clipped_high = max(min(float(edges[min(above + 1, _BINS)]), high), 0.0)
-        return Range(low=clipped_low, high=clipped_high, method=f"percentile-{share}")
-
-    def _error(self, candidate: Range) -> float:
-        scale, zero = candidate.parameters()
-        edges = np.linspace(-self._limit, self._limit, _BINS + 1)
-        centres = np.clip((edges[:-1] + edges[1:]) / 2, self._low, self._high)
-        codes = np.clip(np.round(centres / float(scale)) + int(zero), 0, 255)
-        return float(np.sum(self._counts * np.square(centres - (codes - int(zero)) * float(scale))))

@@ -80,7 +80,7 @@ class Rounder:
         rounded = [c for c in choices if c in _KINDS]
         if not moments or not any(m.sum.any() for m in moments):
             return {c: (Rounding(method="nearest"), {}) for c in rounded}
-        matrices = _matrices(site, weight, moments[0].rows.groups)
+        matrices = matrices_of(site, weight, moments[0].rows.groups)
         held = np.concatenate([m.held_back() for m in moments], axis=1)
         found: dict[str, tuple[Rounding, tuple[Floats, Floats] | None]] = {}
         result: dict[Choice, tuple[Rounding, dict[str, NDArray[Any]]]] = {}
@@ -130,6 +130,13 @@ def grids_of(site: Site, weight: NDArray[np.float32], bits: int, floor: NDArray[
     return {"int8": Int8Grid(block=length, bits=bits, floor=floor), "ternary": TernaryGrid(block=block)}
 
 
+def matrices_of(site: Site, weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
+    """The weight of a MATRIX or CONV site as its kernel multiplies rows with it, float32 [groups, K, N / groups]."""
+    if site.role is Role.MATRIX:
+        return as_matrix(site, weight)[np.newaxis]
+    return np.ascontiguousarray(weight.reshape(groups, len(weight) // groups, -1).transpose(0, 2, 1))
+
+
 def summary(roundings: Mapping[str, Mapping[Choice, Rounding]]) -> tuple[str, ...]:
     """A line for each choice, or those that share their arrays: how many layers got which rounding, what it saves."""
     said = []
@@ -148,13 +155,6 @@ def summary(roundings: Mapping[str, Mapping[Choice, Rounding]]) -> tuple[str, ..
                 f"held-back calibration rows is {ratio:.2g} of that of rounding to nearest (geometric mean)"
             )
     return tuple(said)
-
-
-def _matrices(site: Site, weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
-    """[groups, K, N / groups]."""
-    if site.role is Role.MATRIX:
-        return as_matrix(site, weight)[np.newaxis]
-    return np.ascontiguousarray(weight.reshape(groups, len(weight) // groups, -1).transpose(0, 2, 1))
 
 
 def _of_group(grid: Grid, index: int, columns: int) -> Grid:

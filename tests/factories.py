@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from qsearch.contracts.candidate import Candidate
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import DEFAULT, Choice
 from qsearch.contracts.layer import Inspection, Layer
 from qsearch.contracts.machine import Circumstances
 from qsearch.contracts.measurement import Accuracy, Latency, Sitting, Tier
@@ -20,9 +20,7 @@ TARGET = "here"
 _SHRINK = {Choice.FP32: 1.0, Choice.INT8_STATIC: 0.25, Choice.INT8_DYNAMIC: 0.25, Choice.TERNARY: 0.0625}
 
 
-def make_layer(
-    name: str, *, op: str = "MatMul", choices: Sequence[Choice] = AVAILABLE, parameters: int = 1000
-) -> Layer:
+def make_layer(name: str, *, op: str = "MatMul", choices: Sequence[Choice] = DEFAULT, parameters: int = 1000) -> Layer:
     """A layer of `parameters` weights whose bytes shrink with the choice: 4000, 1000, 1000, 250 of 1000."""
     return Layer(
         id=name,
@@ -36,7 +34,7 @@ def make_layer(
     )
 
 
-def make_layers(count: int, *, choices: Sequence[Choice] = AVAILABLE) -> tuple[Layer, ...]:
+def make_layers(count: int, *, choices: Sequence[Choice] = DEFAULT) -> tuple[Layer, ...]:
     """Layers `block.0` … that can all have the same choices."""
     return tuple(make_layer(f"block.{i}", choices=choices) for i in range(count))
 

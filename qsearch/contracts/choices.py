@@ -25,8 +25,22 @@ class Choice(StrEnum):
 
 
 #: Choices that this version can assemble, in the order tables show them.
-AVAILABLE: tuple[Choice, ...] = (Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY)
+AVAILABLE: tuple[Choice, ...] = (
+    Choice.FP32,
+    Choice.INT8_STATIC,
+    Choice.INT8_DYNAMIC,
+    Choice.INT8_WEIGHT,
+    Choice.INT4_WEIGHT,
+    Choice.TERNARY,
+    Choice.BINARY,
+)
+
+#: What a spec that names no choices searches.
+#: NOTE: not all that is available. Each choice is a uniform candidate to measure and a factor of the space,
+#: and jobs of specs that are silent must stay what they were. Choices of weights alone pay where memory is
+#: what counts, or for matrix times vector; who wants them names them.
+DEFAULT: tuple[Choice, ...] = (Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY)
 
 #: Name and version of the rules that turn weights and ranges into tensors. Raised whenever equal
 #: inputs would give other tensors, so that prepared models of an older version are never reused.
-QUANTIZER = "qsearch-quantize/3"
+QUANTIZER = "qsearch-quantize/4"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import DEFAULT, Choice
 from qsearch.contracts.limits import Limits
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.target import Target
@@ -66,7 +66,7 @@ class Constraints:
 class SpaceSpec:
     """What the search may choose."""
 
-    choices: tuple[Choice, ...] = AVAILABLE
+    choices: tuple[Choice, ...] = DEFAULT
     #: glob over layer ids → the choice that is fixed there; the first match wins
     pin: Mapping[str, Choice] = field(default_factory=dict)
 

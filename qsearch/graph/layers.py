@@ -26,7 +26,7 @@ def find_layers(
     """The layers in graph order, and a note for each weighted node that is left out.
 
     Supported: Conv; Gemm; MatMul with a two-dimensional weight on the right; MatMul with its weight
-    on the left or with more than two axes (fp32 and ternary as storage: no integer kernel has one
+    on the left or with more than two axes (weights alone, as storage: no integer kernel has one
     scale per row of the left operand, or per matrix of a batch); Gather of a float table on axis 0.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qsearch.contracts.choices import Choice
+from qsearch.contracts.choices import AVAILABLE, Choice
 from qsearch.contracts.errors import ModelError, Unsupported
 from qsearch.contracts.runtime import Loaded
 from qsearch.contracts.target import Target
@@ -43,8 +43,8 @@ class MemoryRuntime:
 
     def capabilities(self, provider: str = "CPU") -> Mapping[str, Sequence[Choice]]:
         """As ONNX Runtime has them, so that a twin's candidates are real ones."""
-        weighted = (Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY)
-        return {"MatMul": weighted, "Gemm": weighted, "Conv": weighted, "Gather": (Choice.FP32, Choice.TERNARY)}
+        rows = (Choice.FP32, Choice.INT8_WEIGHT, Choice.INT4_WEIGHT, Choice.TERNARY)
+        return {"MatMul": AVAILABLE, "Gemm": AVAILABLE, "Conv": AVAILABLE, "Gather": rows}
 
     def load(self, model: Path, target: Target, *, outputs: Sequence[str] = ()) -> Loaded:
         """See `Runtime.load`; the file itself is not looked at."""

@@ -17,14 +17,23 @@ CPU = f"CPU{ENDING}"
 #: session entry that makes a session remember which provider each node went to
 RECORD = "session.record_ep_graph_assignment_info"
 
-_WEIGHTED = (Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY)
+_WEIGHTED = (
+    Choice.FP32,
+    Choice.INT8_STATIC,
+    Choice.INT8_DYNAMIC,
+    Choice.INT8_WEIGHT,
+    Choice.INT4_WEIGHT,
+    Choice.TERNARY,
+    Choice.BINARY,
+)
+_TABLE = (Choice.FP32, Choice.INT8_WEIGHT, Choice.INT4_WEIGHT, Choice.TERNARY)
 _CPU_TABLE: Mapping[str, tuple[Choice, ...]] = MappingProxyType(
-    {"MatMul": _WEIGHTED, "Gemm": _WEIGHTED, "Conv": _WEIGHTED, "Gather": (Choice.FP32, Choice.TERNARY)}
+    {"MatMul": _WEIGHTED, "Gemm": _WEIGHTED, "Conv": _WEIGHTED, "Gather": _TABLE}
 )
 #: NOTE: read off the operators and not off a device, which this version was not tried on. A pair of
 #: quantize and dequantize around a float operator is plain ONNX that every provider can be given; whether
 #: it has an integer kernel for it, the measurement says. DynamicQuantizeLinear with MatMulInteger, and
-#: MatMulNBits of two bits, are kernels of the CPU: elsewhere they would be carried back and forth.
+#: MatMulNBits of two, four and eight bits, are kernels of the CPU: elsewhere they would be carried back and forth.
 _OTHER_TABLE: Mapping[str, tuple[Choice, ...]] = MappingProxyType(
     dict.fromkeys(("MatMul", "Gemm", "Conv"), (Choice.FP32, Choice.INT8_STATIC)) | {"Gather": (Choice.FP32,)}
 )

@@ -21,15 +21,16 @@ from qsearch.measure.ov_package import openvino, refusals, translated
 from qsearch.measure.ov_properties import DEVICE, must_be_honoured, ready_core, threads_of
 from qsearch.measure.ov_signal_stack import signal_stack_kept
 
-_WEIGHTED = (Choice.FP32, Choice.INT8_STATIC, Choice.TERNARY)
+_ROWS = (Choice.FP32, Choice.INT8_WEIGHT, Choice.INT4_WEIGHT, Choice.TERNARY)
+_WEIGHTED = (Choice.FP32, Choice.INT8_STATIC, *_ROWS[1:], Choice.BINARY)
 #: ONNX operator → choices that an execution plan exists for; every other operator stays fp32.
 #: NOTE: read off the graph that OpenVINO 2026.4 executes on x86-64, not off its documents. Quantize/dequantize pairs
 #: run as u8 × i8 kernels. MatMulInteger and ConvInteger load and give right numbers, computed in float
-#: behind a dozen conversions, slower than fp32: int8-dynamic has no kernel. The 2-bit
-#: MatMulNBits keeps its weights in two bits where the inner size is whole blocks; elsewhere, and for
-#: Conv, ternary weights are stored in two bits and unpacked to float when the model is compiled.
+#: behind a dozen conversions, slower than fp32: int8-dynamic has no kernel. MatMulNBits
+#: keeps its weights in two, four or eight bits where the inner size is whole blocks; elsewhere, and for
+#: Conv, packed weights are unpacked to float when the model is compiled.
 CAPABILITIES: Mapping[str, tuple[Choice, ...]] = MappingProxyType(
-    {"MatMul": _WEIGHTED, "Gemm": _WEIGHTED, "Conv": _WEIGHTED, "Gather": (Choice.FP32, Choice.TERNARY)}
+    {"MatMul": _WEIGHTED, "Gemm": _WEIGHTED, "Conv": _WEIGHTED, "Gather": _ROWS}
 )
 #: element types that numpy has no name for, or that OpenVINO reads beyond their end
 _UNUSABLE = {"string": "strings, which OpenVINO corrupts", "bf16": "bfloat16, which it cannot hand over"}

@@ -23,6 +23,7 @@ from qsearch.quantize.rewrite import Rewrite
 from qsearch.quantize.standalone import standalone_bytes, write_standalone
 from qsearch.quantize.tensors import TENSORS, TensorReader
 from qsearch.quantize.ternary import rewrite_ternary
+from qsearch.quantize.weight_only import rewrite_weight_only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +124,8 @@ def _rewritten(folder: Path, candidate: Candidate) -> onnx.ModelProto:
                 rewrite_dynamic(rewrite, site)
             elif choice is Choice.TERNARY:
                 rewrite_ternary(rewrite, site)
+            elif choice is not Choice.FP32:
+                rewrite_weight_only(rewrite, site, choice)
     return rewrite.model()
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qsearch.quantize.block_weights import int4_codes, quantize_binary, quantize_int4
 from qsearch.quantize.int8_weights import quantize_int8
 from qsearch.quantize.ternary_weights import quantize_ternary
 
@@ -31,7 +32,7 @@ class Grid(Protocol):
         ...
 
     def fit(self, rows: Floats) -> Floats:
-        """Scales [N], not negative, for the rows of one block [n, N]."""
+        """Scales [N] for the rows of one block [n, N]; negative ones turn a grid that is not symmetric around."""
         ...
 
     def codes(self, values: Floats, scales: Floats) -> Floats:
@@ -57,9 +58,9 @@ class TernaryGrid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Int8Grid:
-    """±127 or ±63 times a scale per column: largest magnitude by largest code, or the floor."""
+    """±127 or ±63 times a scale: largest magnitude by largest code, or the floor."""
 
-    #: K: one scale for a whole column
+    #: K where integer kernels read it: one scale for a whole column
     block: int
     #: 8 or 7
     bits: int
@@ -74,6 +75,38 @@ class Int8Grid:
     def codes(self, values: Floats, scales: Floats) -> Floats:
         """See `Grid`."""
         return _nearest(values, scales, 2 ** (self.bits - 1) - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Int4Grid:
+    """−8…7 times a scale of either sign, see `quantize_int4`."""
+
+    block: int
+    refits: bool = False
+
+    def fit(self, rows: Floats) -> Floats:
+        """See `Grid`."""
+        return quantize_int4(np.ascontiguousarray(rows.T.astype(np.float32)))[1].astype(np.float64)
+
+    def codes(self, values: Floats, scales: Floats) -> Floats:
+        """See `Grid`."""
+        return int4_codes(values, scales)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BinaryGrid:
+    """−1 or 1 times a scale."""
+
+    block: int
+    refits: bool = True
+
+    def fit(self, rows: Floats) -> Floats:
+        """See `Grid`."""
+        return quantize_binary(np.ascontiguousarray(rows.T.astype(np.float32)))[1].astype(np.float64)
+
+    def codes(self, values: Floats, scales: Floats) -> Floats:
+        """See `Grid`."""
+        return np.where(scales > 0, np.where(values < 0, -1.0, 1.0), 0.0)
 
 
 def _nearest(values: Floats, scales: Floats, top: int) -> Floats:

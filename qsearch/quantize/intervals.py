@@ -55,8 +55,10 @@ def intervals(histogram: Histogram) -> tuple[Interval, ...]:
         found += [_percentile(histogram, share, low, high) for share in _PERCENTILES]
         found.append(judged.entropy(low, high))
         found.append(judged.least(low, high))
-    distinct = {(r.low, r.high): r for r in reversed(found)}.values()
-    return tuple(Interval(range=r, tensor_error=judged.error(r)) for r in reversed(tuple(distinct)))
+    distinct: dict[tuple[float, float], Range] = {}
+    for one in found:
+        distinct.setdefault((one.low, one.high), one)
+    return tuple(Interval(range=r, tensor_error=judged.error(r)) for r in distinct.values())
 
 
 def best(candidates: tuple[Interval, ...]) -> Range:

@@ -68,8 +68,7 @@ def plan(
 
 def _rows(layer: Layer, sites: Sequence[Site], flow: Flow, tensors: set[str]) -> tuple[InputRows, ...]:
     """Empty where nothing is rounded, or where the input is not one that the main graph computes."""
-    quantized = set(layer.choices) & {Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY}
-    if not quantized or sites[0].role not in {Role.MATRIX, Role.CONV}:
+    if set(layer.choices) == {Choice.FP32} or sites[0].role not in {Role.MATRIX, Role.CONV}:
         return ()
     if any(site.activation not in tensors or site.node not in flow.nodes for site in sites):
         return ()

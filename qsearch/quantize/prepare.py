@@ -172,7 +172,9 @@ def _without_shared_int8(
             kept.append(layer)
             continue
         kept.append(replace(layer, choices=choices, bytes={c: layer.bytes[c] for c in choices}))
-        added.append(f"layer {layer.id!r} has no int8: its weight is shared, and x64quantprecision refuses that")
+        added.append(
+            f"layer {layer.id!r} has no integer product: its weight is shared, which x64quantprecision refuses"
+        )
     return tuple(kept), (*notes, *added)
 
 

@@ -11,14 +11,22 @@ from numpy.typing import NDArray
 
 from qsearch.contracts.choices import Choice
 from qsearch.graph.sites import Role, Site
-from qsearch.graph.storage import ternary_block
+from qsearch.graph.storage import packing, ternary_block
 from qsearch.quantize.compensation import Curvature, compensate, expand, nearest
-from qsearch.quantize.grids import Floats, Grid, Int8Grid, TernaryGrid
+from qsearch.quantize.grids import BinaryGrid, Floats, Grid, Int4Grid, Int8Grid, TernaryGrid
 from qsearch.quantize.moments import Moment
+from qsearch.quantize.packed_weights import packed_parts
 from qsearch.quantize.weights import as_matrix, int8_parts, ternary_parts
 
 #: choice → what of it is rounded; the choices of one word share their arrays
-_KINDS = {Choice.INT8_STATIC: "int8", Choice.INT8_DYNAMIC: "int8", Choice.TERNARY: "ternary"}
+_KINDS = {
+    Choice.INT8_STATIC: "int8",
+    Choice.INT8_DYNAMIC: "int8",
+    Choice.INT8_WEIGHT: "bytes",
+    Choice.INT4_WEIGHT: "nibbles",
+    Choice.TERNARY: "ternary",
+    Choice.BINARY: "signs",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +135,14 @@ def grids_of(site: Site, weight: NDArray[np.float32], bits: int, floor: NDArray[
     """What of a choice is rounded → its grid, for a MATRIX or CONV site."""
     length = weight.size // weight.shape[site.channel_axis]
     block = ternary_block(length) if site.role is Role.MATRIX else length
-    return {"int8": Int8Grid(block=length, bits=bits, floor=floor), "ternary": TernaryGrid(block=block)}
+    own = {c: packing(c, site, weight.shape).block for c in (Choice.INT8_WEIGHT, Choice.INT4_WEIGHT, Choice.BINARY)}
+    return {
+        "int8": Int8Grid(block=length, bits=bits, floor=floor),
+        "bytes": Int8Grid(block=own[Choice.INT8_WEIGHT], bits=8),
+        "nibbles": Int4Grid(block=own[Choice.INT4_WEIGHT]),
+        "ternary": TernaryGrid(block=block),
+        "signs": BinaryGrid(block=own[Choice.BINARY]),
+    }
 
 
 def matrices_of(site: Site, weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
@@ -184,6 +199,10 @@ def _parts(
 ) -> dict[str, NDArray[Any]]:
     """In the layout that the kernels read."""
     whole, factors = codes.astype(np.int8), scales.astype(np.float32)
+    if choice not in {Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY}:
+        packed = packing(choice, site, weight.shape)
+        rows = np.swapaxes(whole, 1, 2).reshape(packed.rows, -1)
+        return packed_parts(choice, site, packed, rows, np.swapaxes(factors, 1, 2).reshape(packed.rows, -1))
     if site.role is Role.CONV:
         shaped = np.ascontiguousarray(whole.transpose(0, 2, 1)).reshape(weight.shape)
         whole, factors = shaped, factors.reshape(-1)

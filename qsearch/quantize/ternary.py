@@ -1,7 +1,8 @@
 """ternary: two bits a weight, float activations.
 
-NOTE: MatMul and Gemm become the 2-bit MatMulNBits of ONNX Runtime, with accuracy_level 4: the kernel
-quantizes each row of the activation to int8 per block itself, which is 50 times faster than level 0.
+NOTE: MatMul and Gemm become the 2-bit MatMulNBits of ONNX Runtime, by default with accuracy_level 4
+(see `lowering`): the kernel quantizes each row of the activation to int8 per block itself, which is 50
+times faster than level 0.
 Conv, Gather and MatMuls whose weight stands on the left are stored in two bits and dequantized.
 The standard's own way, INT2 with DequantizeLinear, needs opset 25; raising a model's opset that far
 replaces operators and moves its outputs. So the stored form is uint8, four codes a byte, and a
@@ -17,11 +18,12 @@ import numpy as np
 import onnx
 from onnx.helper import make_node
 
+from qsearch.contracts.choices import Choice
 from qsearch.graph.sites import Role, Site
-from qsearch.quantize.addends import add_bias, bias_values, made_by
-from qsearch.quantize.int8_dynamic import transposed_activation
+from qsearch.quantize.addends import made_by
 from qsearch.quantize.rewrite import Rewrite
 from qsearch.quantize.ternary_weights import look_up_table
+from qsearch.quantize.weight_only import rewrite_matrix
 from qsearch.quantize.weights import stored_name
 
 _TABLE = "qsearch/ternary/table"
@@ -30,33 +32,13 @@ _TABLE = "qsearch/ternary/table"
 def rewrite_ternary(rewrite: Rewrite, site: Site) -> None:
     """Replace one node, or its weight, by the 2-bit form."""
     if site.role is Role.MATRIX:
-        _matrix(rewrite, site)
+        rewrite_matrix(rewrite, site, Choice.TERNARY)
     elif site.role is Role.TABLE:
         _rows(rewrite, site)
     else:
         node = rewrite.node(site.node)
         node.input[site.weight_index] = _whole(rewrite, site)
         rewrite.replace(site.node, [node])
-
-
-def _matrix(rewrite: Rewrite, site: Site) -> None:
-    source = rewrite.node(site.node)
-    blocks, scales = (rewrite.stored(stored_name(site, part)) for part in ("blocks", "scales"))
-    columns, _, packed = rewrite.shape(blocks)
-    inner = math.prod(rewrite.shape(site.weight)) // columns
-    node = make_node(
-        "MatMulNBits",
-        [transposed_activation(rewrite, site, source), blocks, scales],
-        [source.output[0]],
-        f"{made_by(site)}/ternary",
-        domain="com.microsoft",
-        K=inner,
-        N=columns,
-        bits=2,
-        block_size=4 * packed,
-        accuracy_level=4,
-    )
-    rewrite.replace(site.node, add_bias(rewrite, site, node, bias_values(rewrite, site)))
 
 
 def _rows(rewrite: Rewrite, site: Site) -> None:

@@ -8,6 +8,8 @@
 | `blocks`, `scales` | ternary MatMul, Gemm     | uint8 [N, blocks, block / 4], float32 [N, blocks]         |
 | `packed`, `scales` | ternary Gather           | uint8 [rows, ⌈columns / 4⌉], float32 [rows, 1]            |
 | `packed`, `scales` | ternary Conv, left MatMul| uint8 [⌈size / 4⌉], float32 that broadcasts to the weight |
+
+Those of int8-weight, int4-weight and binary: see `packed_weights`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from qsearch.contracts.choices import Choice
 from qsearch.graph.sites import Role, Site
 from qsearch.graph.storage import ternary_block
 from qsearch.quantize.int8_weights import quantize_int8
+from qsearch.quantize.packed_weights import quantize_packed
 from qsearch.quantize.ternary_weights import pack, quantize_ternary
 
 
@@ -38,13 +41,15 @@ def quantize_weight(
         choice: one that the layer has.
         site: any of the layer's sites.
         weight: as stored in the model.
-        bits: of int8 codes, 8 or 7.
-        floor: smallest int8 scales, see `quantize_int8`.
+        bits: of the int8 codes that are multiplied with uint8, 8 or 7.
+        floor: smallest of their scales, see `quantize_int8`.
     """
     if choice is Choice.FP32:
         return {}
     if choice is Choice.TERNARY:
         return _ternary(site, weight)
+    if choice not in {Choice.INT8_STATIC, Choice.INT8_DYNAMIC}:
+        return quantize_packed(choice, site, as_matrix(site, weight) if site.role is Role.MATRIX else weight)
     matrix, axis = (as_matrix(site, weight), 1) if site.role is Role.MATRIX else (weight, 0)
     return int8_parts(choice, *quantize_int8(matrix, axis, bits, floor))
 

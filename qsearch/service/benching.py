@@ -20,6 +20,7 @@ from qsearch.service.noise import known_luck
 from qsearch.service.placing import where_for
 from qsearch.service.preparing import PREPARE_DEADLINE_S, expect, model_path
 from qsearch.service.starting import HERE
+from qsearch.service.torch_models import with_file
 from qsearch.service.workplace import Workplace
 from qsearch.spec.loading import load_spec
 from qsearch.spec.targets import find_target
@@ -168,6 +169,7 @@ def _targets(names: Sequence[str], spec: JobSpec | None) -> tuple[Target, ...]:
 
 def _samples(place: Workplace, spec: JobSpec, target: Target) -> tuple[str, Sequence[str]]:
     """The file of the spec's search samples, made for this command alone, and what is to be said of them."""
+    spec = with_file(place.workshop(), spec, place.artifacts)
     order = MaterializeOrder(
         model=model_path(spec),
         task=spec.task,

@@ -24,6 +24,7 @@ from qsearch.service.noise import known_luck
 from qsearch.service.placing import where_for
 from qsearch.service.preparing import Preparer, Ready, expect, model_path
 from qsearch.service.references import find_trial
+from qsearch.service.torch_models import with_file
 from qsearch.service.workplace import Workplace
 from qsearch.spec.loading import load_spec
 from qsearch.spec.overriding import override
@@ -98,6 +99,7 @@ def evaluate(place: Workplace, asked: Asked, owner: str) -> EvalView:
     """
     trials = {at: find_trial(place.ledger, name, owner) for at, name in enumerate(asked.models) if _is_trial(name)}
     files = {at: _file(name) for at, name in enumerate(asked.models) if at not in trials}
+    asked = replace(asked, spec=with_file(place.workshop(), asked.spec, place.artifacts))
     jobs = [job for job, _ in trials.values() if same_preparation(job.spec, asked)]
     changed = changed_since(jobs, asked)
     base = next((job for job in jobs if job.id not in changed), None)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import DEFAULT, Choice
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.scenario import scenario_objection
 from qsearch.spec.fields import (
@@ -192,7 +192,7 @@ class SpaceDocument(Document):
 
     choices: Annotated[list[LayerChoice], AfterValidator(_without_doubles), AfterValidator(_something_to_search)] = (
         Field(
-            default=list(AVAILABLE),
+            default=list(DEFAULT),
             json_schema_extra={"minItems": 2, "uniqueItems": True, "contains": {"const": "fp32"}},
         )
     )

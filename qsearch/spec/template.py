@@ -6,9 +6,10 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import AVAILABLE, DEFAULT, Choice
 from qsearch.contracts.errors import UsageError
 from qsearch.contracts.layer import Inspection, TensorInfo
 from qsearch.spec import words
@@ -133,14 +134,19 @@ targets: [this-machine]
 
 def _space(inspection: Inspection) -> str:
     possible = {choice for layer in inspection.layers for choice in layer.choices} | {Choice.FP32}
-    choices = [choice for choice in AVAILABLE if choice in possible]
+    choices = [choice for choice in DEFAULT if choice in possible]
+    others = [choice for choice in AVAILABLE if choice in possible and choice not in DEFAULT]
     layer = inspection.layers[0].id if inspection.layers else "*embeddings*"
     return f"""\
 space:
-  choices: [{", ".join(choices if len(choices) > 1 else AVAILABLE)}]
+  choices: [{", ".join(choices if len(choices) > 1 else DEFAULT)}]{_also(others)}
   # Layers that are not searched: pattern over layer names (qsearch inspect MODEL) to choice.
   # pin: {{{_quoted(layer)}: fp32}}
 """
+
+
+def _also(choices: Sequence[Choice]) -> str:
+    return f"\n  # Can be added: {', '.join(choices)}." if choices else ""
 
 
 _SEARCH = """\

@@ -21,7 +21,7 @@ import psutil
 from qsearch.cluster.local import LocalPool
 from qsearch.contracts.bench import BenchOrder
 from qsearch.contracts.candidate import Candidate
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import DEFAULT, Choice
 from qsearch.contracts.job import ModelRef
 from qsearch.contracts.measurement import Tier
 from qsearch.contracts.target import Target
@@ -124,7 +124,7 @@ class Shop:
             splits=str(self.folder / "made" / "splits"),
             materialized=self.materialized,
             folder=str(self.folder),
-            choices=AVAILABLE,
+            choices=DEFAULT,
             target=TARGET,
         )
 

@@ -70,6 +70,8 @@ def test_a_torch_model_is_searched_and_its_layers_have_its_names(spec: Path, qse
     kept = [path for path in spec.parent.rglob("model.onnx") if path != spec.parent / "model.onnx"]
     exported = [path for path in kept if [f.name for f in path.parent.iterdir()] == ["model.onnx"]]
     assert len(exported) == 1, "equal exports are one artifact"
+    done = qsearch("eval", "@last/1", "--spec", "mine.yaml", "--fast", "--json", timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
     (spec.parent / "net.py").unlink()
     done = qsearch("export", "@last/1", "-o", "out")
     assert done.returncode == 0, done.stdout + done.stderr

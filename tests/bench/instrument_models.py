@@ -10,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from qsearch.contracts.candidate import Candidate
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import DEFAULT, Choice
 from qsearch.contracts.target import Target
 from qsearch.contracts.task import Feeds
 from qsearch.graph.yardstick import SIDE, WIDTH, write_yardstick
@@ -60,7 +60,7 @@ def with_more_work(model: Path, layers: int, out: Path) -> Path:
 def quantized(model: Path, folder: Path, target: Target) -> Quantized:
     """fp32 and int8-static wherever a layer can have it, assembled by the product."""
     prepared = prepare_model(
-        model, folder / "prepared", calibration=images(), runtime=OnnxRuntime(), target=target, choices=AVAILABLE
+        model, folder / "prepared", calibration=images(), runtime=OnnxRuntime(), target=target, choices=DEFAULT
     )
     layers = prepared.inspection.layers
     static = {layer.id: Choice.INT8_STATIC if Choice.INT8_STATIC in layer.choices else Choice.FP32 for layer in layers}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qsearch.contracts.candidate import Candidate
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import DEFAULT, Choice
 from qsearch.contracts.errors import Unsupported
 from qsearch.contracts.job import Constraints, DropLimit, SearchSpec, SpaceSpec
 from qsearch.contracts.layer import Layer
@@ -23,7 +23,7 @@ from qsearch.search.proposing import make_proposer
 from qsearch.search.space import Space
 from tests.factories import TARGET, make_layer, make_layers, make_result, make_trial
 
-FP32, STATIC, DYNAMIC, TERNARY = AVAILABLE
+FP32, STATIC, DYNAMIC, TERNARY = DEFAULT
 OBJECTIVES = ("latency", "drop")
 LIMITS = Constraints(drop=DropLimit(amount=0.01, relative=True))
 LAYERS = (

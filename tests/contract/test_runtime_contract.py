@@ -14,15 +14,19 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, load, numpy_helper, save
 
+from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.causes import Cause
-from qsearch.contracts.choices import Choice
+from qsearch.contracts.choices import AVAILABLE, Choice
 from qsearch.contracts.errors import DataError, ModelError, Unsupported, WorkFailed
 from qsearch.contracts.runtime import Runtime
 from qsearch.contracts.target import Target
+from qsearch.graph.every_operator import every_operator_feeds, write_every_operator
 from qsearch.measure.memory import MemoryModel, MemoryRuntime
 from qsearch.measure.ort import OnnxRuntime
 from qsearch.measure.ov import OpenVino
 from qsearch.measure.samples import write_samples
+from qsearch.quantize.assemble import assemble
+from qsearch.quantize.prepare import prepare_model
 from tests.environments import make_environment
 from workers.sitting import predict, read_outputs
 
@@ -62,6 +66,8 @@ def model(tmp_path: Path) -> Path:
 
 
 REAL = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
+#: options with which u8×s8 sums do not saturate on any CPU
+EXACT = {OnnxRuntime: {"session.x64quantprecision": "1"}}
 
 
 @pytest.fixture(params=[*REAL, "memory"])
@@ -88,8 +94,41 @@ def test_its_table_has_fp32_first_everywhere(runtime: Runtime) -> None:
     assert set(table) == {"MatMul", "Gemm", "Conv", "Gather"}
     assert all(choices[0] is Choice.FP32 for choices in table.values())
     # int8-dynamic is one that a runtime may lack: OpenVINO computes its nodes in float
-    assert set(table["MatMul"]) - {Choice.INT8_DYNAMIC} == {Choice.FP32, Choice.INT8_STATIC, Choice.TERNARY}
-    assert set(table["Gather"]) == {Choice.FP32, Choice.TERNARY}
+    assert set(table["MatMul"]) - {Choice.INT8_DYNAMIC} == set(AVAILABLE) - {Choice.INT8_DYNAMIC}
+    # no embedding is kept as signs alone
+    assert set(table["Gather"]) == {Choice.FP32, Choice.INT8_WEIGHT, Choice.INT4_WEIGHT, Choice.TERNARY}
+
+
+#: choice → least cosine to fp32's outputs, of weights drawn from a bell curve; others 0.999
+COSINES = {Choice.INT4_WEIGHT: 0.99, Choice.TERNARY: 0.8, Choice.BINARY: 0.7}
+
+
+@pytest.mark.parametrize("runtime", list(REAL), indirect=True)
+def test_it_runs_every_choice_of_its_table_and_the_product_builds_no_other(runtime: Runtime, tmp_path: Path) -> None:
+    feeds, target = every_operator_feeds(), Target(name="here", options=EXACT.get(type(runtime), {}))
+    layers = prepare_model(
+        write_every_operator(tmp_path / "all.onnx"),
+        tmp_path / "prepared",
+        calibration=[feeds],
+        runtime=runtime,
+        target=target,
+        choices=AVAILABLE,
+    ).inspection.layers
+    assert {layer.op: set(layer.choices) for layer in layers} == {
+        op: set(choices) for op, choices in runtime.capabilities().items()
+    }
+    floats = Candidate(choices={layer.id: Choice.FP32 for layer in layers})
+    exact = runtime.load(assemble(tmp_path / "prepared", floats, tmp_path / "fp32").path, target).run(feeds)
+    for choice in AVAILABLE[1:]:
+        wanted = {layer.id: choice if choice in layer.choices else Choice.FP32 for layer in layers}
+        model = assemble(tmp_path / "prepared", Candidate(choices=wanted), tmp_path / choice.value).path
+        found = runtime.load(model, target).run(feeds)
+        for name, array in exact.items():
+            cosine = np.sum(found[name] * array) / np.linalg.norm(found[name]) / np.linalg.norm(array)
+            assert cosine > COSINES.get(choice, 0.999), (choice, name)
+    lacking = {layer.id: Choice.BINARY if layer.op == "Gather" else Choice.FP32 for layer in layers}
+    with pytest.raises(Unsupported, match=r"\(Gather\) has no choice binary"):
+        assemble(tmp_path / "prepared", Candidate(choices=lacking), tmp_path / "none")
 
 
 def test_inputs_have_names_types_and_shapes(runtime: Runtime, model: Path) -> None:

@@ -16,7 +16,7 @@ from qsearch.contracts.layer import Layer
 from qsearch.graph.inspection import inspect_model
 from qsearch.graph.layers import find_layers
 from qsearch.graph.normalise import normalise
-from tests.unit.quantize.tiny_graphs import CAPABILITIES, draw, installed, model, node, save
+from tests.unit.quantize.tiny_graphs import CAPABILITIES, ROWS, draw, installed, model, node, save
 
 
 def layers_of(
@@ -44,7 +44,7 @@ def test_each_operator_with_its_macs_and_choices() -> None:
         "gemm": ("Gemm", 30 * 3, 93),
         "conv": ("Conv", 8 * 49 * 2 * 9, 144),
     }
-    assert [x.choices for x in found] == [(Choice.FP32, Choice.TERNARY), AVAILABLE, AVAILABLE, AVAILABLE]
+    assert [x.choices for x in found] == [ROWS, AVAILABLE, AVAILABLE, AVAILABLE]
     unknown, _ = layers_of(source)
     assert {x.id: x.macs for x in unknown}["mm"] == 4 * 6
 
@@ -58,8 +58,8 @@ def test_choices_are_the_specs_within_the_kernels_and_fp32_leads() -> None:
     )
     assert layer.choices == (Choice.FP32, Choice.INT8_STATIC)
     assert find_layers(found, capabilities={}, choices=AVAILABLE)[0][0].choices == (Choice.FP32,)
-    with pytest.raises(Unsupported, match="'binary'"):
-        find_layers(found, capabilities={}, choices=(Choice.BINARY,))
+    with pytest.raises(Unsupported, match="'tdq'"):
+        find_layers(found, capabilities={}, choices=(Choice.TDQ,))
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
@@ -139,7 +139,7 @@ def test_nodes_inside_subgraphs_are_left_out() -> None:
 def test_left_hand_and_batched_weights_are_storage_only() -> None:
     for operands, weight in (("wx", draw(3, 4)), ("xw", draw(2, 4, 3))):
         (layer,), _ = layers_of(model([node("MatMul", operands, "y", "mm")], {"x": [2, 4, 4]}, "y", {"w": weight}))
-        assert layer.choices == (Choice.FP32, Choice.TERNARY)
+        assert layer.choices == (*ROWS, Choice.BINARY)
 
 
 def test_nothing_to_quantize_is_an_error(tmp_path: Path) -> None:

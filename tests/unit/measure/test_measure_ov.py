@@ -93,6 +93,10 @@ LAYERS: dict[str, tuple[list[NodeProto], dict[str, np.ndarray], tuple[int, ...]]
 }
 
 
+#: choice of weights alone → what OpenVINO keeps whole blocks of a matrix in
+PACKED = {Choice.INT8_WEIGHT: "u8", Choice.INT4_WEIGHT: "u4", Choice.BINARY: "u2"}
+
+
 def _built(folder: Path, name: str, choice: Choice, *, promised: bool = True) -> tuple[Path, np.ndarray]:
     """A one-layer model with that choice, as the product assembles it, and an input."""
     nodes, weights, shape = LAYERS[name]
@@ -144,6 +148,20 @@ def test_ternary_is_right_whatever_the_kernel(tmp_path: Path, name: str) -> None
     assert np.abs(found - expected).max() <= (0.03 if inside else 1e-5) * np.abs(expected).max()
     if name in {"MatMul", "Gemm"}:
         assert operators["FullyConnected:u2"] == 1
+
+
+@pytest.mark.parametrize("choice", PACKED)
+@pytest.mark.parametrize("name", LAYERS)
+def test_packed_weights_are_right_whatever_the_kernel(tmp_path: Path, name: str, choice: Choice) -> None:
+    if name == "Gather" and choice is Choice.BINARY:
+        assert choice not in CAPABILITIES[name]
+        return
+    model, x = _built(tmp_path, name, choice)
+    found, expected, operators = _both(model, x)
+    inside = name in {"MatMul", "MatMul, odd", "MatMul, Add", "Gemm"}
+    assert np.abs(found - expected).max() <= (0.03 if inside else 1e-5) * np.abs(expected).max()
+    if name in {"MatMul", "Gemm"}:
+        assert operators[f"FullyConnected:{PACKED[choice]}"] == 1
 
 
 @pytest.mark.parametrize("name", ["MatMul", "Gemm", "Conv"])

@@ -68,6 +68,14 @@ def test_entropy_clips_a_few_far_values_and_keeps_even_ones() -> None:
     assert all(c.range.high > 0.95 for c in even.values())
 
 
+def test_equal_intervals_stand_there_once_under_the_first_name() -> None:
+    histogram = Histogram("t")
+    histogram.update(np.array([0.0, 1.0], np.float32))
+    found = intervals(histogram)
+    assert found[0].range == Range(low=0.0, high=1.0, method="minmax")
+    assert len({(c.range.low, c.range.high) for c in found}) == len(found)
+
+
 def test_constants_and_nothing_have_one_interval() -> None:
     assert [c.range.method for c in intervals(Histogram("t"))] == ["minmax"]
     assert _candidates(np.zeros(3, np.float32))["minmax"].tensor_error == 0.0

@@ -57,6 +57,9 @@ def test_layer_bytes_are_the_stored_bytes(tmp_path: Path) -> None:
         Choice.INT8_STATIC: ("int8", "scale", "zero"),
         Choice.INT8_DYNAMIC: ("int8", "scale"),
         Choice.TERNARY: ("blocks", "packed", "scales"),
+        Choice.INT8_WEIGHT: ("bytes", "byte_scales"),
+        Choice.INT4_WEIGHT: ("nibbles", "nibble_scales"),
+        Choice.BINARY: ("signs", "sign_scales"),
     }
     for layer in index.layers:
         site = index.sites[layer.id][0]
@@ -89,8 +92,8 @@ def test_a_shared_weight_is_one_layer_with_its_own_biases(tmp_path: Path) -> Non
         assert np.abs(got - exact).max() < 0.05 * np.abs(exact).max()
     careful = Target(name="exact", options={"session.x64quantprecision": "1"})
     found = prepare(source, tmp_path, [{"x": x}], target=careful)
-    assert found.inspection.layers[0].choices == (Choice.FP32, Choice.TERNARY)
-    assert "'first' has no int8" in found.notes[-1]
+    assert found.inspection.layers[0].choices == (Choice.FP32, *AVAILABLE[3:])
+    assert "'first' has no integer product" in found.notes[-1]
 
 
 def test_not_a_number_in_calibration_names_the_tensor(tmp_path: Path) -> None:

@@ -20,19 +20,19 @@ MODELS = {
             "input_ids": draw.integers(0, 30000, (2, 16)),
             "attention_mask": np.ones((2, 16), np.int64),
         },
-        (0.99, 0.99, 0.2),
+        (0.99, 0.99, 0.99, 0.9, 0.2, 0.1),
         {"MatMulIntegerToFloat": 18},
     ),
     "magika": (
         ("magika", "standard_v3_3/model.onnx"),
         lambda draw: {"bytes": draw.integers(0, 257, (1, 2048)).astype(np.int32)},
-        (0.999, 0.999, 0.2),
+        (0.999, 0.999, 0.999, 0.9, 0.2, -1.0),
         {"MatMulIntegerToFloat": 1, "QLinearConv": 1, "QGemm": 1},
     ),
     "recogniser": (
         ("rapidocr-onnxruntime", "rec_infer.onnx"),
         lambda draw: {"x": draw.uniform(-1, 1, (1, 3, 48, 96)).astype(np.float32)},
-        (0.95, 0.95, -1.0),
+        (0.95, 0.95, 0.95, 0.5, -1.0, -1.0),
         {"MatMulIntegerToFloat": 9, "QLinearConv": 38},
     ),
 }

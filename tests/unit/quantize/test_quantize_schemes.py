@@ -14,7 +14,7 @@ from qsearch.contracts.choices import Choice
 from qsearch.quantize.index import read_index
 from qsearch.quantize.int8_weights import quantize_int8
 from qsearch.quantize.ternary_weights import quantize_ternary
-from tests.unit.quantize.tiny_graphs import draw, model, node, optimised, prepare, run_candidate, uniform
+from tests.unit.quantize.tiny_graphs import ROWS, draw, model, node, optimised, prepare, run_candidate, uniform
 
 sizes = st.integers(1, 70)
 
@@ -119,7 +119,7 @@ def test_embedding_matches_its_definition(rows: int, columns: int, shape: tuple[
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         found = prepare(source, folder, [{"ids": ids}])
-        assert found.inspection.layers[0].choices == (Choice.FP32, Choice.TERNARY)
+        assert found.inspection.layers[0].choices == ROWS
         codes, scales = quantize_ternary(table)
         for choice, expected in ((Choice.FP32, table), (Choice.TERNARY, codes * scales[:, None])):
             got = run_candidate(folder, uniform(folder, choice), {"ids": ids})["y"]
@@ -133,7 +133,7 @@ def test_stored_weights_match_their_definition(tmp_path: Path, side: str) -> Non
     x = draw(2, 5, 4, seed=1) if left else draw(2, 4, 3, seed=1)
     source = model([node("MatMul", "wx" if left else "xw", "y", "mm")], {"x": list(x.shape)}, "y", {"w": weight})
     found = prepare(source, tmp_path, [{"x": x}])
-    assert found.inspection.layers[0].choices == (Choice.FP32, Choice.TERNARY)
+    assert found.inspection.layers[0].choices == (*ROWS, Choice.BINARY)
     axis = weight.ndim - 1 if left else 1
     moved = np.moveaxis(weight, axis, -1)
     codes, scales = quantize_ternary(np.ascontiguousarray(moved).reshape(-1, moved.shape[-1]))

@@ -22,7 +22,8 @@ from qsearch.quantize.prepare import PreparedModel, prepare_model
 from qsearch.quantize.rounding import WeightRules
 
 TARGET = Target(name="here")
-CAPABILITIES = {"MatMul": AVAILABLE, "Gemm": AVAILABLE, "Conv": AVAILABLE, "Gather": (Choice.FP32, Choice.TERNARY)}
+ROWS = (Choice.FP32, Choice.INT8_WEIGHT, Choice.INT4_WEIGHT, Choice.TERNARY)
+CAPABILITIES = {"MatMul": AVAILABLE, "Gemm": AVAILABLE, "Conv": AVAILABLE, "Gather": ROWS}
 #: the same numbers on every CPU: u8×s8 sums do not saturate
 EXACT = {"session.x64quantprecision": "1"}
 _TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "int32": TensorProto.INT32}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qsearch.contracts.candidate import Candidate
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import DEFAULT, Choice
 from qsearch.contracts.job import Constraints, SearchSpec, SpaceSpec
 from qsearch.contracts.trial import Proposal, Result
 from qsearch.search.pareto import hypervolume
@@ -23,8 +23,8 @@ class AdditiveProblem:
         share = rng.dirichlet(np.full(layers, 1.0))
         pain = rng.lognormal(0.0, 1.2, layers)
         pain /= pain.sum()
-        self._saving = {c: share * s for c, s in zip(AVAILABLE, (0.0, 0.35, 0.4, 0.6), strict=True)}
-        self._cost = {c: pain * s for c, s in zip(AVAILABLE, (0.0, 0.03, 0.02, 0.6), strict=True)}
+        self._saving = {c: share * s for c, s in zip(DEFAULT, (0.0, 0.35, 0.4, 0.6), strict=True)}
+        self._cost = {c: pain * s for c, s in zip(DEFAULT, (0.0, 0.03, 0.02, 0.6), strict=True)}
 
     def true(self, candidate: Candidate) -> tuple[float, float]:
         """Time ratio and drop without noise."""

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from qsearch.contracts.choices import AVAILABLE
+from qsearch.contracts.choices import DEFAULT
 from qsearch.contracts.errors import UsageError
 from qsearch.contracts.job import Constraints, DropLimit, SpaceSpec
 from qsearch.contracts.trial import Result
@@ -11,7 +11,7 @@ from qsearch.search.finalists import choose
 from qsearch.search.space import Space
 from tests.factories import make_candidate, make_layers, make_result
 
-FP32, STATIC, DYNAMIC, TERNARY = AVAILABLE
+FP32, STATIC, DYNAMIC, TERNARY = DEFAULT
 LAYERS = make_layers(4)
 SPACE = Space.of(LAYERS, SpaceSpec())
 AXES = ("latency", "drop")

@@ -1,6 +1,6 @@
 import numpy as np
 
-from qsearch.contracts.choices import AVAILABLE
+from qsearch.contracts.choices import DEFAULT
 from qsearch.contracts.job import SpaceSpec
 from qsearch.search.moves import local_move, not_dominated, unseen
 from qsearch.search.space import Space
@@ -35,7 +35,7 @@ def test_unseen_reaches_far_places_of_huge_spaces() -> None:
     huge = Space.of(make_layers(150), SpaceSpec())
     found = {unseen(huge, set(), np.random.default_rng(seed)) for seed in range(20)}
     assert len(found) == 20
-    assert all(key is not None and set(key) == set(AVAILABLE) for key in found)
+    assert all(key is not None and set(key) == set(DEFAULT) for key in found)
 
 
 def test_not_dominated_keeps_equal_points() -> None:

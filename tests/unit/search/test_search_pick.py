@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from qsearch.contracts.choices import AVAILABLE
+from qsearch.contracts.choices import DEFAULT
 from qsearch.contracts.codec import canonical, from_data, to_data
 from qsearch.contracts.errors import Incomparable, NotFound, UsageError
 from qsearch.contracts.front import Best, Proof
@@ -25,7 +25,7 @@ from tests.factories import (
     make_result,
 )
 
-FP32, STATIC, DYNAMIC, TERNARY = AVAILABLE
+FP32, STATIC, DYNAMIC, TERNARY = DEFAULT
 LAYERS = make_layers(4)
 SPACE = Space.of(LAYERS, SpaceSpec())
 LIMIT = DropLimit(amount=0.01, relative=True)

@@ -5,7 +5,7 @@ from statistics import mean
 import pytest
 from additive_problem import AdditiveProblem, searched, true_hypervolume
 
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import DEFAULT, Choice
 from qsearch.contracts.job import Constraints, DropLimit, SearchSpec, SpaceSpec
 from qsearch.search.proposing import make_proposer
 from qsearch.search.rows import Row, Sampling
@@ -13,7 +13,7 @@ from qsearch.search.space import Space
 from qsearch.search.study import StudyView
 from tests.factories import TARGET, make_candidate, make_layers, make_result
 
-FP32, STATIC, DYNAMIC, TERNARY = AVAILABLE
+FP32, STATIC, DYNAMIC, TERNARY = DEFAULT
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])

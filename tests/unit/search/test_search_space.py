@@ -2,13 +2,13 @@ import math
 
 import pytest
 
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import DEFAULT, Choice
 from qsearch.contracts.errors import DataError, SpecError, Unsupported
 from qsearch.contracts.job import SpaceSpec
 from qsearch.search.space import Space, is_fp32
 from tests.factories import make_candidate, make_inspection, make_layer, make_layers
 
-FP32, STATIC, DYNAMIC, TERNARY = AVAILABLE
+FP32, STATIC, DYNAMIC, TERNARY = DEFAULT
 
 EMBEDDING = make_layer("embeddings.word", op="Gather", choices=(FP32, TERNARY), parameters=10_000)
 ENCODER = (EMBEDDING, make_layer("encoder.0.query"), make_layer("encoder.0.output", choices=(FP32, DYNAMIC)))
@@ -44,7 +44,7 @@ def test_uniform_candidates_come_in_the_order_of_the_spec() -> None:
 
 def test_equal_uniform_candidates_are_named_once() -> None:
     layers = make_layers(2, choices=(FP32, DYNAMIC))
-    space = Space.of(layers, SpaceSpec(choices=AVAILABLE))
+    space = Space.of(layers, SpaceSpec(choices=DEFAULT))
     assert [name for name, _ in space.uniform()] == ["uniform fp32", "uniform int8-dynamic"]
     assert space.uniform_name(make_candidate(layers, DYNAMIC)) == "uniform int8-dynamic"
     assert space.uniform_name(make_candidate(layers, DYNAMIC, FP32)) == ""

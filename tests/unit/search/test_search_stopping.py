@@ -1,10 +1,10 @@
-from qsearch.contracts.choices import AVAILABLE
+from qsearch.contracts.choices import DEFAULT
 from qsearch.contracts.job import Constraints, DropLimit
 from qsearch.contracts.trial import Result
 from qsearch.search.stopping import plateau
 from tests.factories import make_candidate, make_layers, make_result
 
-FP32, STATIC, DYNAMIC, TERNARY = AVAILABLE
+FP32, STATIC, DYNAMIC, TERNARY = DEFAULT
 LAYERS = make_layers(4)
 AXES = ("latency", "drop")
 UNIFORM = [

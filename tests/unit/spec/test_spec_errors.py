@@ -57,15 +57,16 @@ ONE_LINE = [
     ),
     (
         "space: {choices: [fp32, xyz]}\n",
-        's.yaml:3:25 space.choices[1]: unknown choice "xyz"; available: fp32, int8-static, int8-dynamic, ternary',
+        's.yaml:3:25 space.choices[1]: unknown choice "xyz"; '
+        "available: fp32, int8-static, int8-dynamic, int8-weight, int4-weight, ternary, binary",
     ),
     *(
         (
             f"space: {{choices: [fp32, {word}]}}\n",
             f"s.yaml:3:25 space.choices[1]: {word} is not available in this version; "
-            "available: fp32, int8-static, int8-dynamic, ternary",
+            "available: fp32, int8-static, int8-dynamic, int8-weight, int4-weight, ternary, binary",
         )
-        for word in ("binary", "int8-weight", "int4-weight", "tdq", "fp16", "bf16")
+        for word in ("tdq", "fp16", "bf16")
     ),
     (
         "space: {choices: [int8-static]}\n",

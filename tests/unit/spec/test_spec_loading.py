@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import DEFAULT, Choice
 from qsearch.contracts.codec import from_data, to_data
 from qsearch.contracts.errors import UsageError
 from qsearch.contracts.job import DataRef, DropLimit, JobSpec, ModelRef, SearchSpec
@@ -94,7 +94,7 @@ def test_defaults_are_filled_in_and_the_name_comes_from_the_file(folder: Path) -
     assert spec.name == "my-model-v2"
     assert spec.objectives == ("latency", "drop")
     assert [target.name for target in spec.targets] == ["this-machine"]
-    assert spec.space.choices == AVAILABLE
+    assert spec.space.choices == DEFAULT
     assert spec.search == SearchSpec()
     assert (spec.data, spec.metric, spec.shapes, spec.precision) == (None, "", {}, Tier.SCREEN)
 
@@ -160,7 +160,8 @@ def test_no_flags_change_nothing(folder: Path) -> None:
         ),
         (
             Overrides(choices=(Choice.FP32, Choice.FP16)),
-            "--choice: fp16 is not available in this version; available: fp32, int8-static, int8-dynamic, ternary",
+            "--choice: fp16 is not available in this version; "
+            "available: fp32, int8-static, int8-dynamic, int8-weight, int4-weight, ternary, binary",
         ),
         (
             Overrides(choices=(Choice.TERNARY,)),

@@ -1,10 +1,10 @@
 """A job's best candidates beside what ONNX Runtime's own quantizers make of the same model: one table.
 
-    python -m tests.bench against_ort --config configs/minilm.yaml [--job JOB --database-url URL] [--top 5]
+    python -m tests.bench against_ort --config configs/minilm.yaml [--job JOB --database-url URL] [--top 5] [--uniform]
 
 Their quantizers calibrate on the job's own calibration samples. All files are then timed against fp32 in
 one sitting and scored on the same held-out samples (`qsearch eval`). Without `--job` the config is searched
-first, in a database that is thrown away.
+first, in a database that is thrown away; with `--uniform` only its uniform candidates are made.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from qsearch.cluster.pools import open_pool
-from qsearch.contracts.choices import Choice
+from qsearch.contracts.choices import AVAILABLE, Choice
 from qsearch.contracts.job import Job
 from qsearch.contracts.layer import Layer
 from qsearch.contracts.verdict import Verdict
@@ -73,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--database-url", help="where the job is; default: as qsearch finds it")
     parser.add_argument("--artifacts", help="the job's artifacts; default: as qsearch finds them")
     parser.add_argument("--top", type=int, default=5, help="candidates of the job beside its uniform ones")
+    parser.add_argument("--uniform", action="store_true", help="search nothing: every available choice for all layers")
     parser.add_argument("--quick", action="store_true", help="one session, and four trials when searching")
     parser.add_argument("--json", action="store_true", help="print the document only")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a goal is unmet")
@@ -90,6 +92,9 @@ def _flags(asked: argparse.Namespace, folder: Path) -> Flags:
 def _search(desk: LocalDesk, asked: argparse.Namespace) -> str:
     targets = (asked.target,) if asked.target else ()
     overrides = Overrides(quick=asked.quick, trials=4 if asked.quick else None, targets=targets)
+    if asked.uniform:
+        # uniform candidates come before the search; its time limit must not cut them off
+        overrides = replace(overrides, trials=len(AVAILABLE), time="30m", choices=AVAILABLE)
     told: list[str] = []
 
     def watch(progress: Progress) -> None:

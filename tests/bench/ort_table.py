@@ -125,6 +125,7 @@ def _scored(file: Evaluated) -> dict[str, object]:
         "drop": seen.drop.value,
         "drop_low": seen.drop.low,
         "drop_high": seen.drop.high,
+        "drop_points": seen.drop_points.value,
         "n": seen.n,
         "size_bytes": file.size_bytes,
         "sha256": file.sha256,

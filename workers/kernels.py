@@ -22,7 +22,7 @@ from qsearch.contracts.errors import Unsupported, WorkFailed
 from qsearch.contracts.layer import Layer
 from qsearch.contracts.runtime import Runtime
 from qsearch.contracts.target import Target
-from qsearch.graph.every_operator import ROWS, every_operator_feeds, write_every_operator
+from qsearch.graph.every_operator import ROWS, TIME, every_operator_feeds, write_every_operator
 from qsearch.measure.samples import write_samples
 from qsearch.quantize.assemble import assemble
 from qsearch.quantize.prepare import prepare_model
@@ -73,10 +73,11 @@ def _tried(target: Target, table: Table, runtime: Runtime, folder: Path) -> Kern
     layers = prepare_model(
         write_every_operator(folder / "tiny.onnx"),
         folder / "prepared",
-        calibration=[every_operator_feeds()],
+        calibration=[every_operator_feeds(time) for time in (0.0, 1.0)],
         runtime=runtime,
         target=target,
         choices=tuple(dict.fromkeys(c for choices in table.values() for c in choices)),
+        time_input=TIME,
     ).inspection.layers
     if said := _refusal(folder, target, layers, Choice.FP32, ""):
         raise Unsupported(

@@ -41,6 +41,7 @@ def inspect(order: InspectOrder, scratch: Path, deadline_s: float) -> Inspection
         Path(order.model.path),
         capabilities=capabilities_for(order.target),
         choices=order.choices,
+        time_input=order.model.time_input,
     )
     return inspection
 
@@ -65,6 +66,7 @@ def prepare(order: PrepareOrder, scratch: Path, deadline_s: float) -> Prepared:
             target=order.target,
             choices=order.choices,
             rules=WeightRules(bits=7 if saturates(machine) and not exact else 8),
+            time_input=order.model.time_input,
         )
     prepared_s = time.monotonic() - started
     reference, predicted, scoring_s = _reference(order, out, model.inspection.layers, scratch, deadline_s)

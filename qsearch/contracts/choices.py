@@ -33,7 +33,12 @@ AVAILABLE: tuple[Choice, ...] = (
     Choice.INT4_WEIGHT,
     Choice.TERNARY,
     Choice.BINARY,
+    Choice.TDQ,
 )
+
+#: Choices for models that declare a time input, and those for any model.
+TIMED: tuple[Choice, ...] = (Choice.TDQ,)
+UNTIMED: tuple[Choice, ...] = tuple(choice for choice in AVAILABLE if choice not in TIMED)
 
 #: What a spec that names no choices searches.
 #: NOTE: not all that is available. Each choice is a uniform candidate to measure and a factor of the space,

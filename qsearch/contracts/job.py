@@ -28,6 +28,8 @@ class ModelRef:
     file: str = ""
     #: module:function of the user's, which returns a `TorchModel`
     torch: str = ""
+    #: the model's input that tells the step of its loop (noise level, time step); empty = it has none
+    time_input: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,15 +12,18 @@ from onnx import TensorProto, helper, numpy_helper
 
 #: rows of the samples, width of every product, rows of the embedding
 ROWS, WIDTH, WORDS = 2, 64, 32
+#: its time input
+TIME = "time"
 
 
-def every_operator_feeds() -> dict[str, NDArray[Any]]:
-    """Its inputs: one batch of `ROWS`, seeded."""
+def every_operator_feeds(time: float = 0.0) -> dict[str, NDArray[Any]]:
+    """Its inputs: one batch of `ROWS`, seeded, at one time."""
     draw = np.random.default_rng(0)
     return {
         "x": draw.standard_normal((ROWS, WIDTH)).astype(np.float32),
         "image": draw.standard_normal((ROWS, 3, 8, 8)).astype(np.float32),
         "ids": draw.integers(0, WORDS, (ROWS, 4)),
+        TIME: np.full(ROWS, time, dtype=np.float32),
     }
 
 
@@ -43,6 +46,7 @@ def write_every_operator(path: Path) -> Path:
         helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", WIDTH]),
         helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, 8, 8]),
         helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", 4]),
+        helper.make_tensor_value_info(TIME, TensorProto.FLOAT, ["batch"]),
     ]
     told = [
         helper.make_tensor_value_info("product", TensorProto.FLOAT, ["batch", WIDTH]),

@@ -17,6 +17,7 @@ from qsearch.graph.layers import find_layers
 from qsearch.graph.load import external_files, load_model
 from qsearch.graph.normalise import normalise
 from qsearch.graph.signature import tensor_info
+from qsearch.graph.time_input import check_time_input
 
 
 def inspect_model(
@@ -25,15 +26,17 @@ def inspect_model(
     capabilities: Mapping[str, Sequence[Choice]],
     choices: Sequence[Choice],
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    time_input: str = "",
 ) -> tuple[Inspection, tuple[str, ...]]:
     """Layers, sizes and inputs of the model in normal form, and notes; nothing is run.
 
     Raises:
-        ModelError: the file cannot be read, or has nothing to quantize.
+        ModelError: the file cannot be read, has nothing to quantize, or has no such time input.
         Unsupported: a choice, or an opset, that cannot be honoured.
         DataError: `shapes` does not fit the model's inputs.
     """
     model = normalise(load_model(path))
+    check_time_input(model, time_input, choices)
     layers, notes = find_layers(model, capabilities=capabilities, choices=choices, shapes=shapes)
     return describe(model, layers, notes, path), notes
 

@@ -1,8 +1,8 @@
 """How many bytes a layer takes under each choice: what the quantizer stores, to the byte.
 
 Not counted, because it belongs to no single layer: the nodes, the scale and zero point of
-activations (5 bytes a tensor, shared by all its readers), the look-up tables of 1-, 2- and 4-bit
-codes (8, 4 and 2 KiB a model), and the bias of a MatMul, which is another node's (an Add). `Layer.bytes` is what
+activations (5 bytes a tensor, shared by all its readers; of tdq as much for each step, and a Conv's biases for
+all steps but one: 4 bytes a channel and step), the look-up tables of 1-, 2- and 4-bit codes (8, 4 and 2 KiB a model), and the bias of a MatMul, which is another node's (an Add). `Layer.bytes` is what
 the arrays that `quantize` writes take; a test of that room compares the two.
 """
 
@@ -76,7 +76,7 @@ def supported(site: Site) -> tuple[Choice, ...]:
         return (Choice.FP32, *weights)
     if site.role is Role.STORED:
         return (Choice.FP32, *weights, Choice.BINARY)
-    return (Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DYNAMIC, *weights, Choice.BINARY)
+    return (Choice.FP32, Choice.INT8_STATIC, Choice.INT8_DYNAMIC, *weights, Choice.BINARY, Choice.TDQ)
 
 
 def stored_bytes(choice: Choice, site: Site, shape: tuple[int, ...], biases: tuple[tuple[int, ...], ...]) -> int:
@@ -94,6 +94,8 @@ def stored_bytes(choice: Choice, site: Site, shape: tuple[int, ...], biases: tup
         return 4 * size + bias
     if choice is Choice.INT8_STATIC:
         return size + 5 * channels + sum(_static_bias(b, channels) for b in biases)
+    if choice is Choice.TDQ:
+        return size + 5 * channels + sum(4 * channels if vector_bias(b, channels) else 4 * math.prod(b) for b in biases)
     if choice is Choice.INT8_DYNAMIC:
         return size + 4 * channels + bias
     if choice is not Choice.TERNARY:

@@ -25,6 +25,7 @@ _WEIGHTED = (
     Choice.INT4_WEIGHT,
     Choice.TERNARY,
     Choice.BINARY,
+    Choice.TDQ,
 )
 _TABLE = (Choice.FP32, Choice.INT8_WEIGHT, Choice.INT4_WEIGHT, Choice.TERNARY)
 _CPU_TABLE: Mapping[str, tuple[Choice, ...]] = MappingProxyType(

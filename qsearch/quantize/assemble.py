@@ -21,6 +21,7 @@ from qsearch.quantize.int8_static import place_pairs, rewrite_static
 from qsearch.quantize.regions import find_pairs
 from qsearch.quantize.rewrite import Rewrite
 from qsearch.quantize.standalone import standalone_bytes, write_standalone
+from qsearch.quantize.tdq import rewrite_tdq
 from qsearch.quantize.tensors import TENSORS, TensorReader
 from qsearch.quantize.ternary import rewrite_ternary
 from qsearch.quantize.weight_only import rewrite_weight_only
@@ -115,6 +116,9 @@ def _rewritten(folder: Path, candidate: Candidate) -> onnx.ModelProto:
     order = {name: i for i, name in enumerate(prepared.flow.nodes)}
     pairs = find_pairs(prepared.flow, sorted(static, key=lambda s: order[s.node]), prepared.index.ranges)
     place_pairs(rewrite, pairs)
+    timed = [s for layer, choice in candidate.choices.items() if choice is Choice.TDQ for s in sites[layer]]
+    if timed and prepared.index.times is not None:
+        rewrite_tdq(rewrite, sorted(timed, key=lambda s: order[s.node]), prepared.index.times)
     for layer in prepared.index.layers:
         for site in sites[layer.id]:
             choice = candidate.choices[layer.id]
@@ -124,7 +128,7 @@ def _rewritten(folder: Path, candidate: Candidate) -> onnx.ModelProto:
                 rewrite_dynamic(rewrite, site)
             elif choice is Choice.TERNARY:
                 rewrite_ternary(rewrite, site)
-            elif choice is not Choice.FP32:
+            elif choice not in {Choice.FP32, Choice.TDQ}:
                 rewrite_weight_only(rewrite, site, choice)
     return rewrite.model()
 

@@ -38,6 +38,10 @@ class Flow:
             return str(readers[0].output[0])
         return tensor
 
+    def behind(self, tensor: str) -> onnx.NodeProto:
+        """The one reader of a tensor that has one."""
+        return self._readers[tensor][0]
+
     def addend(self, site: Site) -> tuple[str, str] | None:
         """(Add node, other operand) behind a MatMul whose result nothing else reads."""
         tensor = self.nodes[site.node].output[0]

@@ -17,6 +17,7 @@ from qsearch.quantize.intervals import Interval
 from qsearch.quantize.ranges import Range
 from qsearch.quantize.rounding import Rounding
 from qsearch.quantize.tensors import TensorEntry
+from qsearch.quantize.timing import TimeRanges
 
 #: File names inside a prepared folder.
 MODEL, INDEX = "model.onnx", "index.json"
@@ -42,6 +43,8 @@ class Index:
     merged: Mapping[str, str]
     #: layer id → choice → how its weights were rounded; choices without a word are rounded to nearest
     roundings: Mapping[str, Mapping[Choice, Rounding]]
+    #: ranges by the model's time input; None where no layer has a choice that follows it
+    times: TimeRanges | None = None
 
 
 def write_index(index: Index, folder: Path) -> None:

@@ -52,7 +52,7 @@ def rewrite_static(rewrite: Rewrite, site: Site, pair: Pair, merged: Mapping[str
     """
     node = rewrite.node(site.node)
     node.input[1 - site.weight_index] = dequantized(site.activation, pair)
-    node.input[site.weight_index] = _weight(rewrite, site)
+    node.input[site.weight_index] = dequantized_weight(rewrite, site)
     if site.op == "MatMul":
         rewrite.replace(site.node, [node])
         if site.node in merged:
@@ -72,7 +72,8 @@ def rewrite_static(rewrite: Rewrite, site: Site, pair: Pair, merged: Mapping[str
         rewrite.replace(site.node, [node])
 
 
-def _weight(rewrite: Rewrite, site: Site) -> str:
+def dequantized_weight(rewrite: Rewrite, site: Site) -> str:
+    """The name of a layer's weight as float, from its stored codes."""
     name = stored_name(site, "int8/dequantized")
     if rewrite.once(name):
         parts = [rewrite.stored(stored_name(site, part)) for part in ("int8", "scale", "zero")]

@@ -26,6 +26,7 @@ from qsearch.graph.load import load_model
 from qsearch.graph.normalise import normalise
 from qsearch.graph.sites import Site
 from qsearch.graph.storage import vector_bias
+from qsearch.graph.time_input import check_time_input
 from qsearch.quantize import QUANTIZER
 from qsearch.quantize.calibrate import calibrate
 from qsearch.quantize.choosing import judged
@@ -38,6 +39,7 @@ from qsearch.quantize.observing import plan
 from qsearch.quantize.ranges import Range
 from qsearch.quantize.rounding import RULES, Rounder, Rounding, WeightRules, grids_of, summary
 from qsearch.quantize.tensors import TENSORS, TensorReader, TensorWriter
+from qsearch.quantize.timing import TimeRanges, note, time_ranges
 from qsearch.quantize.weights import quantize_weight, stored_name
 
 _NO_SAMPLES = "no calibration samples: all weights are rounded to nearest"
@@ -56,7 +58,7 @@ class PreparedModel:
     seconds: Mapping[str, float]
 
 
-def prepare_model(
+def prepare_model(  # noqa: PLR0913 - two files, what is asked and what runs it; a record would only rename it
     model: Path,
     out: Path,
     *,
@@ -65,6 +67,7 @@ def prepare_model(
     target: Target,
     choices: Sequence[Choice],
     rules: WeightRules = RULES,
+    time_input: str = "",
 ) -> PreparedModel:
     """Write `model.onnx`, `tensors.bin` and `index.json` into `out`, which is made.
 
@@ -77,6 +80,7 @@ def prepare_model(
         target: where the float model is run.
         choices: what the spec allows.
         rules: how weights are rounded. Without calibration each goes to its nearest code.
+        time_input: the model's input that tdq follows; empty = none.
 
     Raises:
         ModelError: not a model, nothing to quantize, or weights with NaN or infinity.
@@ -91,6 +95,7 @@ def prepare_model(
     with _timed(seconds, "normalise"):
         graph = normalise(load_model(model))
         _refuse_own(graph, model)
+        check_time_input(graph, time_input, choices)
         shapes = {name: array.shape for name, array in calibration[0].items()} if calibration else None
         shapes = _one_sample(graph, shapes)
         layers, notes = find_layers(graph, capabilities=runtime.capabilities(), choices=choices, shapes=shapes)
@@ -108,6 +113,8 @@ def prepare_model(
             reader = TensorReader(out / TENSORS, writer.entries)
             static = [s for layer in layers if Choice.INT8_STATIC in layer.choices for s in sites[layer.id]]
             groups, unobserved = plan(out, layers, sites)
+            timed = [s for layer in layers if Choice.TDQ in layer.choices for s in sites[layer.id]]
+            times = time_ranges(time_input, out, timed, calibration, runtime, target, reader) if timed else None
         candidates: dict[str, tuple[Interval, ...]] = {}
         ranges: dict[str, Range] = {}
         roundings: dict[str, dict[Choice, Rounding]] = {}
@@ -127,9 +134,13 @@ def prepare_model(
             with _timed(seconds, "quantize"):
                 rounder = Rounder(moments)
                 for layer in group.layers:
-                    found = _quantize(layer, sites[layer.id], graph, ranges, rules.bits, writer, rounder)
+                    found = _quantize(
+                        layer, sites[layer.id], graph, _several(ranges, times), rules.bits, writer, rounder
+                    )
                     roundings.update({layer.id: found} if found else {})
     ranges.update({name: best(candidates[name]) for name in sorted(candidates.keys() - ranges.keys())})
+    if times is not None:
+        notes = (*notes, note(times))
     if rules.compensate:
         notes = (*notes, *(unobserved if calibration else (_NO_SAMPLES,)), *summary(roundings))
     index = Index(
@@ -142,6 +153,7 @@ def prepare_model(
         intervals=candidates,
         merged=merged_addends(graph, out, static, shapes),
         roundings=roundings,
+        times=times,
     )
     write_index(index, out)
     return PreparedModel(inspection=inspection, digest=_digest(out), notes=notes, seconds=seconds)
@@ -167,7 +179,7 @@ def _without_shared_int8(
         return layers, notes
     kept, added = [], []
     for layer in layers:
-        choices = tuple(c for c in layer.choices if c not in {Choice.INT8_STATIC, Choice.INT8_DYNAMIC})
+        choices = tuple(c for c in layer.choices if c not in {Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TDQ})
         if len(layer.nodes) == 1 or choices == layer.choices:
             kept.append(layer)
             continue
@@ -196,7 +208,7 @@ def _quantize(
     layer: Layer,
     sites: Sequence[Site],
     model: ir.Model,
-    ranges: Mapping[str, Range],
+    ranges: Mapping[str, Sequence[Range]],
     bits: int,
     writer: TensorWriter,
     rounder: Rounder,
@@ -205,7 +217,8 @@ def _quantize(
     weight = _values(model, sites[0].weight)
     if not np.isfinite(weight).all():
         raise ModelError(f"the weight {sites[0].weight!r} of layer {layer.id!r} holds NaN or infinity", "Export again.")
-    floor = _floor(sites, model, ranges) if Choice.INT8_STATIC in layer.choices else None
+    scaled = {Choice.INT8_STATIC, Choice.TDQ} & set(layer.choices)
+    floor = _floor(sites, model, ranges) if scaled else None
     grids = grids_of(sites[0], weight, bits, floor)
     better = rounder.round(layer.id, sites[0], weight, layer.choices, grids)
     for choice in layer.choices:
@@ -222,7 +235,15 @@ def _distinct(moments: Mapping[str, Sequence[Moment]]) -> tuple[Moment, ...]:
     return tuple({id(m): m for several in moments.values() for m in several}.values())
 
 
-def _floor(sites: Sequence[Site], model: ir.Model, ranges: Mapping[str, Range]) -> NDArray[np.float32] | None:
+def _several(ranges: Mapping[str, Range], times: TimeRanges | None) -> dict[str, tuple[Range, ...]]:
+    """All ranges that a tensor is quantized with, over all time or in each step."""
+    found: dict[str, tuple[Range, ...]] = {} if times is None else dict(times.ranges)
+    for name, one in ranges.items():
+        found[name] = (one, *found.get(name, ()))
+    return found
+
+
+def _floor(sites: Sequence[Site], model: ir.Model, ranges: Mapping[str, Sequence[Range]]) -> NDArray[np.float32] | None:
     """Smallest weight scales with which each bias fits into int32 beside its activation's scale."""
     floors = []
     for site in sites:
@@ -234,7 +255,7 @@ def _floor(sites: Sequence[Site], model: ir.Model, ranges: Mapping[str, Range]) 
             continue
         count = int(str(channels[site.channel_axis]))
         if vector_bias(bias.shape, count):
-            scale = float(ranges[site.activation].parameters()[0])
+            scale = min(float(found.parameters()[0]) for found in ranges[site.activation])
             floors.append(scale_floor(np.broadcast_to(bias.reshape(-1), (count,)), scale))
     return np.max(floors, axis=0) if floors else None
 

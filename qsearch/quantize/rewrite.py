@@ -67,7 +67,7 @@ class Rewrite:
         return self._reader.entries[name].shape
 
     def first(self, nodes: Iterable[onnx.NodeProto]) -> None:
-        """Put nodes before all others; they may read constants only."""
+        """Put nodes before all others; they may read constants and inputs of the model only."""
         self._first.extend(nodes)
 
     def after(self, tensor: str, nodes: Iterable[onnx.NodeProto]) -> None:

@@ -22,6 +22,7 @@ from qsearch.quantize.weights import as_matrix, int8_parts, ternary_parts
 _KINDS = {
     Choice.INT8_STATIC: "int8",
     Choice.INT8_DYNAMIC: "int8",
+    Choice.TDQ: "int8",
     Choice.INT8_WEIGHT: "bytes",
     Choice.INT4_WEIGHT: "nibbles",
     Choice.TERNARY: "ternary",
@@ -199,7 +200,7 @@ def _parts(
 ) -> dict[str, NDArray[Any]]:
     """In the layout that the kernels read."""
     whole, factors = codes.astype(np.int8), scales.astype(np.float32)
-    if choice not in {Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TERNARY}:
+    if choice not in {Choice.INT8_STATIC, Choice.INT8_DYNAMIC, Choice.TDQ, Choice.TERNARY}:
         packed = packing(choice, site, weight.shape)
         rows = np.swapaxes(whole, 1, 2).reshape(packed.rows, -1)
         return packed_parts(choice, site, packed, rows, np.swapaxes(factors, 1, 2).reshape(packed.rows, -1))

@@ -4,7 +4,7 @@
 |--------------------|--------------------------|-----------------------------------------------------------|
 | `int8`, `scale`    | MatMul, Gemm             | int8 [K, N], float32 [N]; Gemm transposed, alpha inside   |
 | `int8`, `scale`    | Conv                     | int8 as the weight, float32 [out]                         |
-| `zero`             | the same, static only    | int8 zeros, one per scale: DequantizeLinear wants them    |
+| `zero`             | the same, not dynamic    | int8 zeros, one per scale: DequantizeLinear wants them    |
 | `blocks`, `scales` | ternary MatMul, Gemm     | uint8 [N, blocks, block / 4], float32 [N, blocks]         |
 | `packed`, `scales` | ternary Gather           | uint8 [rows, ⌈columns / 4⌉], float32 [rows, 1]            |
 | `packed`, `scales` | ternary Conv, left MatMul| uint8 [⌈size / 4⌉], float32 that broadcasts to the weight |
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qsearch.contracts.choices import Choice
+from qsearch.contracts.choices import TIMED, Choice
 from qsearch.graph.sites import Role, Site
 from qsearch.graph.storage import ternary_block
 from qsearch.quantize.int8_weights import quantize_int8
@@ -48,7 +48,7 @@ def quantize_weight(
         return {}
     if choice is Choice.TERNARY:
         return _ternary(site, weight)
-    if choice not in {Choice.INT8_STATIC, Choice.INT8_DYNAMIC}:
+    if choice not in {Choice.INT8_STATIC, Choice.INT8_DYNAMIC, *TIMED}:
         return quantize_packed(choice, site, as_matrix(site, weight) if site.role is Role.MATRIX else weight)
     matrix, axis = (as_matrix(site, weight), 1) if site.role is Role.MATRIX else (weight, 0)
     return int8_parts(choice, *quantize_int8(matrix, axis, bits, floor))
@@ -57,7 +57,7 @@ def quantize_weight(
 def int8_parts(choice: Choice, codes: NDArray[np.int8], scale: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
     """Part → array for int8 codes, [K, N] or as a Conv's weight, and scales [out]."""
     parts: dict[str, NDArray[Any]] = {"int8": codes, "scale": scale}
-    if choice is Choice.INT8_STATIC:
+    if choice is not Choice.INT8_DYNAMIC:
         parts["zero"] = np.zeros(len(scale), dtype=np.int8)
     return parts
 

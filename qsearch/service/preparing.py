@@ -77,6 +77,7 @@ class Preparer:
                 "model": inspection.digest,
                 "data": materialized,
                 "choices": job.spec.space.choices,
+                "time_input": job.spec.model.time_input,
                 "target": target.digest,
                 "shapes": job.spec.shapes,
                 "machine": where.machine_key,
@@ -171,7 +172,7 @@ def inspect_model(workshop: Workshop, key: str, spec: JobSpec) -> tuple[Inspecti
 
 def model_path(spec: JobSpec) -> ModelRef:
     """The model as an absolute path; packages are looked up here, so that workers need no metadata."""
-    return ModelRef(path=str(resolve_model(spec.model)))
+    return ModelRef(path=str(resolve_model(spec.model)), time_input=spec.model.time_input)
 
 
 def expect(result: object, kind: type[Kind]) -> Kind:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from qsearch.contracts.choices import AVAILABLE
+from qsearch.contracts.choices import UNTIMED
 from qsearch.contracts.errors import ModelError, UsageError
 from qsearch.contracts.job import ModelRef
 from qsearch.contracts.layer import Inspection
@@ -33,7 +33,7 @@ def init(place: Workplace, model: str, *, data: str, metric: str, example: str, 
 def inspect(place: Workplace, model: str, target: str = "") -> Inspection:
     """Layers, sizes and inputs of a model file, and what a target's runtime can do for each layer."""
     where = find_target(target or HERE, Path.cwd() if target else None)
-    order = InspectOrder(model=ModelRef(path=str(_file(model))), target=where, choices=AVAILABLE)
+    order = InspectOrder(model=ModelRef(path=str(_file(model))), target=where, choices=UNTIMED)
     result, scratch = place.workshop().do(WorkKind.INSPECT, "inspect", order, where, INSPECT_DEADLINE_S)
     shutil.rmtree(scratch, ignore_errors=True)
     return expect(result, Inspection)

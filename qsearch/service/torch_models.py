@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qsearch.contracts.codec import to_data
 from qsearch.contracts.errors import JobFailed
-from qsearch.contracts.job import JobSpec, ModelRef
+from qsearch.contracts.job import JobSpec
 from qsearch.contracts.torch_work import Exported, ExportOrder
 from qsearch.contracts.work import WorkKind
 from qsearch.service.preparing import expect
@@ -45,7 +45,7 @@ def with_file(workshop: Workshop, spec: JobSpec, artifacts: ArtifactStore | None
     if artifacts is not None:
         folder = _kept(artifacts, exported, folder)
         shutil.rmtree(scratch, ignore_errors=True)
-    return replace(spec, model=ModelRef(torch=model.torch, path=str(folder / MODEL)))
+    return replace(spec, model=replace(model, path=str(folder / MODEL)))
 
 
 def _kept(artifacts: ArtifactStore, exported: Exported, folder: Path) -> Path:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from qsearch.contracts.choices import TIMED
 from qsearch.contracts.errors import ModelError, NotFound, Problem, SpecError
 from qsearch.contracts.job import ModelRef
 from qsearch.contracts.target import Target
@@ -40,12 +41,13 @@ def model_reference(model: dict[str, Any], folder: Path) -> ModelRef:
     Raises:
         ModelError: there is no such file.
     """
+    time_input = model.get("time_input") or ""
     if model.get("package"):
         file, _ = find_in_package(model["package"], model["file"])
-        return ModelRef(package=model["package"], file=file)
+        return ModelRef(package=model["package"], file=file, time_input=time_input)
     if model.get("torch"):
-        return ModelRef(torch=model["torch"])
-    reference = ModelRef(path=absolute(model["path"], folder))
+        return ModelRef(torch=model["torch"], time_input=time_input)
+    reference = ModelRef(path=absolute(model["path"], folder), time_input=time_input)
     resolve_model(reference)
     return reference
 
@@ -149,6 +151,18 @@ def _pins_are_choices(tree: Tree, _: Path) -> Iterator[Problem]:
             yield tree.problem(("space", "pin", pattern), f"{choice} is not among space.choices; add it there")
 
 
+def _timed_choices_have_a_time(tree: Tree, _: Path) -> Iterator[Problem]:
+    model, space = tree.data.get("model"), tree.data.get("space")
+    choices = space.get("choices") if isinstance(space, dict) else None
+    if not isinstance(model, dict) or not isinstance(choices, list) or model.get("time_input"):
+        return
+    for choice in (c for c in choices if isinstance(c, str) and c in TIMED):
+        message = (
+            f"{choice} needs model.time_input, the model's input that tells its step; add it, or leave {choice} out"
+        )
+        yield tree.problem(("space", "choices"), message)
+
+
 def _flags_come_before_rejections(tree: Tree, _: Path) -> Iterator[Problem]:
     from qsearch.spec.complaints import read_document
     from qsearch.spec.document import MeasurementDocument
@@ -170,5 +184,6 @@ _CHECKS: tuple[Check, ...] = (
     _data_is_there,
     _targets_are_known,
     _pins_are_choices,
+    _timed_choices_have_a_time,
     _flags_come_before_rejections,
 )

@@ -99,6 +99,9 @@ class ModelDocument(Document):
     torch: Function | None = None
     """`module:function` beside the spec or installed, which returns a `TorchModel`; it is exported to ONNX."""
 
+    time_input: Text | None = None
+    """The model's input that tells the step of its loop (noise level, time step), one number per sample: for `tdq`."""
+
     @model_validator(mode="before")
     @classmethod
     def _not_a_bare_path(cls, value: Any) -> Any:

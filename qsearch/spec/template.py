@@ -82,6 +82,8 @@ model:
   # file: model.onnx
   # Or a torch module: your own function beside the spec, which returns a TorchModel:
   # torch: module:function
+  # The input that tells the step of the model's loop (noise level, time step), for the choice tdq:
+  # time_input: t
 """
 
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from qsearch.cluster.pools import open_pool
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import UNTIMED, Choice
 from qsearch.contracts.job import Job
 from qsearch.contracts.layer import Layer
 from qsearch.contracts.verdict import Verdict
@@ -94,7 +94,7 @@ def _search(desk: LocalDesk, asked: argparse.Namespace) -> str:
     overrides = Overrides(quick=asked.quick, trials=4 if asked.quick else None, targets=targets)
     if asked.uniform:
         # uniform candidates come before the search; its time limit must not cut them off
-        overrides = replace(overrides, trials=len(AVAILABLE), time="30m", choices=AVAILABLE)
+        overrides = replace(overrides, trials=len(UNTIMED), time="30m", choices=UNTIMED)
     told: list[str] = []
 
     def watch(progress: Progress) -> None:

@@ -16,11 +16,11 @@ from onnx import TensorProto, helper, load, numpy_helper, save
 
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.causes import Cause
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import AVAILABLE, TIMED, UNTIMED, Choice
 from qsearch.contracts.errors import DataError, ModelError, Unsupported, WorkFailed
 from qsearch.contracts.runtime import Runtime
 from qsearch.contracts.target import Target
-from qsearch.graph.every_operator import every_operator_feeds, write_every_operator
+from qsearch.graph.every_operator import TIME, every_operator_feeds, write_every_operator
 from qsearch.measure.memory import MemoryModel, MemoryRuntime
 from qsearch.measure.ort import OnnxRuntime
 from qsearch.measure.ov import OpenVino
@@ -93,8 +93,8 @@ def test_its_table_has_fp32_first_everywhere(runtime: Runtime) -> None:
     table = runtime.capabilities()
     assert set(table) == {"MatMul", "Gemm", "Conv", "Gather"}
     assert all(choices[0] is Choice.FP32 for choices in table.values())
-    # int8-dynamic is one that a runtime may lack: OpenVINO computes its nodes in float
-    assert set(table["MatMul"]) - {Choice.INT8_DYNAMIC} == set(AVAILABLE) - {Choice.INT8_DYNAMIC}
+    # int8-dynamic is one that a runtime may lack: OpenVINO computes its nodes in float; it has no scales by time either
+    assert set(table["MatMul"]) - {Choice.INT8_DYNAMIC, *TIMED} == set(UNTIMED) - {Choice.INT8_DYNAMIC}
     # no embedding is kept as signs alone
     assert set(table["Gather"]) == {Choice.FP32, Choice.INT8_WEIGHT, Choice.INT4_WEIGHT, Choice.TERNARY}
 
@@ -109,10 +109,11 @@ def test_it_runs_every_choice_of_its_table_and_the_product_builds_no_other(runti
     layers = prepare_model(
         write_every_operator(tmp_path / "all.onnx"),
         tmp_path / "prepared",
-        calibration=[feeds],
+        calibration=[feeds, every_operator_feeds(1.0)],
         runtime=runtime,
         target=target,
         choices=AVAILABLE,
+        time_input=TIME,
     ).inspection.layers
     assert {layer.op: set(layer.choices) for layer in layers} == {
         op: set(choices) for op, choices in runtime.capabilities().items()

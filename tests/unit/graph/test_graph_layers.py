@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
 
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import UNTIMED, Choice
 from qsearch.contracts.errors import DataError, ModelError, Unsupported
 from qsearch.contracts.layer import Layer
 from qsearch.graph.inspection import inspect_model
@@ -23,7 +23,7 @@ def layers_of(
     proto: onnx.ModelProto, shapes: dict[str, tuple[int, ...]] | None = None
 ) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
     found = normalise(ir.from_proto(proto))
-    return find_layers(found, capabilities=CAPABILITIES, choices=AVAILABLE, shapes=shapes)
+    return find_layers(found, capabilities=CAPABILITIES, choices=UNTIMED, shapes=shapes)
 
 
 def test_each_operator_with_its_macs_and_choices() -> None:
@@ -44,7 +44,7 @@ def test_each_operator_with_its_macs_and_choices() -> None:
         "gemm": ("Gemm", 30 * 3, 93),
         "conv": ("Conv", 8 * 49 * 2 * 9, 144),
     }
-    assert [x.choices for x in found] == [ROWS, AVAILABLE, AVAILABLE, AVAILABLE]
+    assert [x.choices for x in found] == [ROWS, UNTIMED, UNTIMED, UNTIMED]
     unknown, _ = layers_of(source)
     assert {x.id: x.macs for x in unknown}["mm"] == 4 * 6
 
@@ -57,9 +57,9 @@ def test_choices_are_the_specs_within_the_kernels_and_fp32_leads() -> None:
         choices=(Choice.TERNARY, Choice.INT8_STATIC),
     )
     assert layer.choices == (Choice.FP32, Choice.INT8_STATIC)
-    assert find_layers(found, capabilities={}, choices=AVAILABLE)[0][0].choices == (Choice.FP32,)
-    with pytest.raises(Unsupported, match="'tdq'"):
-        find_layers(found, capabilities={}, choices=(Choice.TDQ,))
+    assert find_layers(found, capabilities={}, choices=UNTIMED)[0][0].choices == (Choice.FP32,)
+    with pytest.raises(Unsupported, match="'fp16'"):
+        find_layers(found, capabilities={}, choices=(Choice.FP16,))
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
@@ -145,7 +145,7 @@ def test_left_hand_and_batched_weights_are_storage_only() -> None:
 def test_nothing_to_quantize_is_an_error(tmp_path: Path) -> None:
     path = save(model([node("Relu", "x", "y", "r")], {"x": [4]}, "y", {}), tmp_path)
     with pytest.raises(ModelError, match="nothing to quantize"):
-        inspect_model(path, capabilities=CAPABILITIES, choices=AVAILABLE)
+        inspect_model(path, capabilities=CAPABILITIES, choices=UNTIMED)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_real_models(
     package: str, ending: str, shapes: dict[str, tuple[int, ...]], operators: dict[str, int], macs: int
 ) -> None:
     path = installed(package, ending)
-    found, notes = inspect_model(path, capabilities=CAPABILITIES, choices=AVAILABLE, shapes=shapes)
+    found, notes = inspect_model(path, capabilities=CAPABILITIES, choices=UNTIMED, shapes=shapes)
     assert {op: sum(x.op == op for x in found.layers) for op in operators} == operators
     assert (len(found.layers), notes) == (sum(operators.values()), ())
     assert sum(x.macs for x in found.layers) == macs

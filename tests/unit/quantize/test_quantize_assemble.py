@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from qsearch.contracts.candidate import Candidate
-from qsearch.contracts.choices import AVAILABLE, QUANTIZER, Choice
+from qsearch.contracts.choices import QUANTIZER, UNTIMED, Choice
 from qsearch.contracts.errors import DataError, Unsupported
 from qsearch.quantize.assemble import assemble, write_model
 from qsearch.quantize.index import read_index
@@ -63,7 +63,7 @@ def test_every_choice_runs_at_every_opset(tmp_path: Path, opset: int) -> None:
     expected = source.run(None, feeds(9))[0]
     written = onnx.load(tmp_path / "prepared" / "model.onnx", load_external_data=False)
     assert written.opset_import[0].version == max(opset, 13)
-    for choice, limit in zip(AVAILABLE, (1e-5, 0.05, 0.05, 0.05, 0.3, 1.0, 1.5), strict=True):
+    for choice, limit in zip(UNTIMED, (1e-5, 0.05, 0.05, 0.05, 0.3, 1.0, 1.5), strict=True):
         found = run_candidate(tmp_path, uniform(tmp_path, choice), feeds(9))["y"]
         assert np.abs(found - expected).max() <= limit * np.abs(expected).max(), choice
 
@@ -171,7 +171,7 @@ def test_a_source_with_external_data_and_a_subgraph(tmp_path: Path) -> None:
     assert [layer.id for layer in found.inspection.layers] == ["mm"]
     assert len(found.notes) == 2
     expected = Session(tmp_path / "m.onnx").run(x)["y"]
-    for choice, limit in zip(AVAILABLE, (1e-6, 0.03, 0.03, 0.03, 0.25, 0.9, 1.2), strict=True):
+    for choice, limit in zip(UNTIMED, (1e-6, 0.03, 0.03, 0.03, 0.25, 0.9, 1.2), strict=True):
         got = run_candidate(tmp_path, uniform(tmp_path, choice), x)["y"]
         assert np.abs(got - expected).max() <= limit * np.abs(expected).max()
 
@@ -183,6 +183,6 @@ def test_nodes_and_tensors_of_one_name_do_not_collide(tmp_path: Path) -> None:
     x = {"ids": np.arange(8).reshape(2, 4)}
     prepare(model(nodes, {"ids": ["n", 4]}, "y", weights, dtypes={"ids": "int64"}), tmp_path, [x])
     for e in (Choice.FP32, Choice.TERNARY):
-        for rest in itertools.product(AVAILABLE, repeat=3):
+        for rest in itertools.product(UNTIMED, repeat=3):
             candidate = Candidate(choices=dict(zip("emcy", (e, *rest), strict=True)))
             assert np.isfinite(run_candidate(tmp_path, candidate, x)["y"]).all()

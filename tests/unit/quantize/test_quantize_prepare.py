@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import UNTIMED, Choice
 from qsearch.contracts.errors import DataError, ModelError, Unsupported
 from qsearch.contracts.target import Target
 from qsearch.quantize.assemble import assemble
@@ -87,12 +87,12 @@ def test_a_shared_weight_is_one_layer_with_its_own_biases(tmp_path: Path) -> Non
     assert layer.nodes == ("first", "second")
     assert layer.parameters == 80
     exact = run_candidate(tmp_path, uniform(tmp_path, Choice.FP32), {"x": x})["y"]
-    for choice in AVAILABLE[1:3]:
+    for choice in UNTIMED[1:3]:
         got = run_candidate(tmp_path, uniform(tmp_path, choice), {"x": x}, exact=False)["y"]
         assert np.abs(got - exact).max() < 0.05 * np.abs(exact).max()
     careful = Target(name="exact", options={"session.x64quantprecision": "1"})
     found = prepare(source, tmp_path, [{"x": x}], target=careful)
-    assert found.inspection.layers[0].choices == (Choice.FP32, *AVAILABLE[3:])
+    assert found.inspection.layers[0].choices == (Choice.FP32, *UNTIMED[3:])
     assert "'first' has no integer product" in found.notes[-1]
 
 
@@ -115,8 +115,8 @@ def test_static_needs_samples_and_the_others_do_not(tmp_path: Path) -> None:
 def test_what_cannot_be_honoured_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="weight_bits is 4"):
         prepare(chain(), tmp_path, [feeds()], weight_bits=4)
-    with pytest.raises(Unsupported, match="'tdq'"):
-        prepare(chain(), tmp_path, [feeds()], choices=(Choice.TDQ,))
+    with pytest.raises(Unsupported, match="'fp16'"):
+        prepare(chain(), tmp_path, [feeds()], choices=(Choice.FP16,))
     bad = draw(4, 4)
     bad[1, 2] = np.nan
     source = model([node("MatMul", "xw", "y", "mm")], {"x": ["n", 4]}, "y", {"w": bad})
@@ -142,7 +142,7 @@ def test_names_like_those_of_a_framework_do_not_collide(tmp_path: Path) -> None:
     x = draw(2, 4, seed=2)
     prepare(source, tmp_path, [{"x": x}])
     exact = run_candidate(tmp_path, uniform(tmp_path, Choice.FP32), {"x": x})["y"]
-    for choice in AVAILABLE[1:3]:
+    for choice in UNTIMED[1:3]:
         got = run_candidate(tmp_path, uniform(tmp_path, choice), {"x": x})["y"]
         assert np.abs(got - exact).max() < 0.05 * np.abs(exact).max()
     with pytest.raises(Unsupported, match="quantized by QSearch already"):

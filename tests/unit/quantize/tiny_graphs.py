@@ -14,7 +14,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from qsearch.contracts.candidate import Candidate
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import AVAILABLE, UNTIMED, Choice
 from qsearch.contracts.target import Target
 from qsearch.quantize.assemble import assemble, write_model
 from qsearch.quantize.index import read_index
@@ -107,10 +107,12 @@ def prepare(
     source: onnx.ModelProto | Path,
     folder: Path,
     feeds: Sequence[Mapping[str, np.ndarray]],
-    choices: Sequence[Choice] = AVAILABLE,
+    choices: Sequence[Choice] = UNTIMED,
     weight_bits: int = 8,
     target: Target = TARGET,
     compensate: bool = False,
+    *,
+    time_input: str = "",
 ) -> PreparedModel:
     """Prepare into `folder / "prepared"`; with weights rounded to nearest, as the schemes' definitions have them."""
     path = source if isinstance(source, Path) else save(source, folder)
@@ -122,6 +124,7 @@ def prepare(
         target=target,
         choices=choices,
         rules=WeightRules(bits=weight_bits, compensate=compensate),
+        time_input=time_input,
     )
 
 

@@ -58,15 +58,20 @@ ONE_LINE = [
     (
         "space: {choices: [fp32, xyz]}\n",
         's.yaml:3:25 space.choices[1]: unknown choice "xyz"; '
-        "available: fp32, int8-static, int8-dynamic, int8-weight, int4-weight, ternary, binary",
+        "available: fp32, int8-static, int8-dynamic, int8-weight, int4-weight, ternary, binary, tdq",
     ),
     *(
         (
             f"space: {{choices: [fp32, {word}]}}\n",
             f"s.yaml:3:25 space.choices[1]: {word} is not available in this version; "
-            "available: fp32, int8-static, int8-dynamic, int8-weight, int4-weight, ternary, binary",
+            "available: fp32, int8-static, int8-dynamic, int8-weight, int4-weight, ternary, binary, tdq",
         )
-        for word in ("tdq", "fp16", "bf16")
+        for word in ("fp16", "bf16")
+    ),
+    (
+        "space: {choices: [fp32, tdq]}\n",
+        "s.yaml:3:18 space.choices: tdq needs model.time_input, the model's input that tells its step; "
+        "add it, or leave tdq out",
     ),
     (
         "space: {choices: [int8-static]}\n",

@@ -161,7 +161,7 @@ def test_no_flags_change_nothing(folder: Path) -> None:
         (
             Overrides(choices=(Choice.FP32, Choice.FP16)),
             "--choice: fp16 is not available in this version; "
-            "available: fp32, int8-static, int8-dynamic, int8-weight, int4-weight, ternary, binary",
+            "available: fp32, int8-static, int8-dynamic, int8-weight, int4-weight, ternary, binary, tdq",
         ),
         (
             Overrides(choices=(Choice.TERNARY,)),

@@ -15,7 +15,7 @@ import pytest
 from qsearch.contracts.bench import BenchOrder
 from qsearch.contracts.candidate import Candidate
 from qsearch.contracts.causes import Cause
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import UNTIMED, Choice
 from qsearch.contracts.errors import ModelError, Unsupported, WorkFailed
 from qsearch.contracts.job import DataRef, ModelRef
 from qsearch.contracts.measurement import Sitting, Tier
@@ -73,7 +73,7 @@ def order(tmp_path_factory: pytest.TempPathFactory) -> EvalOrder:
         splits=str(folder / "splits"),
         materialized=materialized,
         folder="",
-        choices=AVAILABLE,
+        choices=UNTIMED,
         target=TARGET,
     )
     prepared = _do(WorkKind.PREPARE, preparing, folder)

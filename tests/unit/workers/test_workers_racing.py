@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qsearch.contracts.candidate import Candidate
-from qsearch.contracts.choices import AVAILABLE, Choice
+from qsearch.contracts.choices import UNTIMED, Choice
 from qsearch.contracts.errors import TaskError
 from qsearch.contracts.job import DataRef, DropLimit, ModelRef
 from qsearch.contracts.measurement import Accuracy
@@ -64,7 +64,7 @@ def _track(folder: Path, *, metric: str = "top1", task: str = "", batch: int = 1
         splits=str(folder / "splits"),
         materialized=found,
         folder=str(folder),
-        choices=AVAILABLE,
+        choices=UNTIMED,
         target=target,
     )
     prepared = prepare(preparing, folder, 60)

@@ -2,8 +2,9 @@
 
 Not counted, because it belongs to no single layer: the nodes, the scale and zero point of
 activations (5 bytes a tensor, shared by all its readers; of tdq as much for each step, and a Conv's biases for
-all steps but one: 4 bytes a channel and step), the look-up tables of 1-, 2- and 4-bit codes (8, 4 and 2 KiB a model), and the bias of a MatMul, which is another node's (an Add). `Layer.bytes` is what
-the arrays that `quantize` writes take; a test of that room compares the two.
+all steps but one: 4 bytes a channel and step), the look-up tables of 1-, 2- and 4-bit codes (8, 4 and 2 KiB a
+model), and the bias of a MatMul, which is another node's (an Add). `Layer.bytes` is what the arrays that `quantize`
+writes take; a test of that room compares the two.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """All benches, one after the other; each in a process of its own.
 
 python -m tests.bench [--json] [--quick] [--strict]     the benches that need nothing but the demo model
-python -m tests.bench NAME ...                          one, or against_ort, uniform, instrument, with own flags
+python -m tests.bench NAME ...                          one, or against_ort, uniform, tdq, instrument, with own flags
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 BENCHES = ("startup", "assembly", "noise")
 #: run when named only: they need a config or a job, or half an hour
-ASKED = ("against_ort", "instrument", "uniform")
+ASKED = ("against_ort", "instrument", "tdq", "uniform")
 
 
 def main() -> int:

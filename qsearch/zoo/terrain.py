@@ -56,7 +56,8 @@ def field(rng: np.random.Generator, grade: int) -> Array:
 def to_model(heights: Array) -> Array:
     """Metres as the model has them, −1..1, float32."""
     unit = np.arcsinh(np.clip(heights, 0.0, RANGE) / KNEE) / np.arcsinh(RANGE / KNEE)
-    return (unit * 2.0 - 1.0).astype(np.float32)
+    found: Array = (unit * 2.0 - 1.0).astype(np.float32)
+    return found
 
 
 def _split(number: int, each: int) -> Split:
